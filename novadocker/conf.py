@@ -1,0 +1,138 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The options of the driver, all in the group ``[docker]``."""
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    name='docker',
+    title='Docker driver',
+    help="""
+Options of the driver that makes Docker containers Nova instances.
+""",
+)
+
+ENGINE_OPTS = [
+    cfg.URIOpt(
+        'host_url',
+        schemes=['unix', 'tcp'],
+        default='unix:///var/run/docker.sock',
+        help="""
+Where the Docker engine of this host listens.
+
+The engine must run on this host, since the driver works on the network
+namespaces of its containers.
+
+Possible values:
+
+* ``unix:///PATH``: a socket that nova-compute's user may open, for instance
+  as a member of the group ``docker``.
+* ``tcp://HOST:PORT``: with TLS; ``ca_file``, ``cert_file`` and ``key_file``
+  are then needed, and the engine's certificate is always verified.
+""",
+    ),
+    cfg.StrOpt(
+        'ca_file',
+        help="""
+PEM file with the authority that signed the engine's certificate. Used with a
+``tcp://`` address only.
+""",
+    ),
+    cfg.StrOpt(
+        'cert_file',
+        help="""
+PEM file with the certificate that the driver shows to the engine. Used with a
+``tcp://`` address only.
+""",
+    ),
+    cfg.StrOpt(
+        'key_file',
+        help="""
+PEM file with the key of ``cert_file``. Used with a ``tcp://`` address only.
+""",
+    ),
+    cfg.IntOpt(
+        'engine_timeout',
+        default=120,
+        min=5,
+        help="""
+Seconds to wait for the engine's answer to a quick request, such as the start
+of a container.
+
+A host that starts many servers at once needs more: an engine that takes
+longer than this is treated as unavailable. Requests that move whole images
+have a limit of their own.
+""",
+    ),
+]
+
+SERVER_OPTS = [
+    cfg.IntOpt(
+        'pids_limit',
+        default=4096,
+        min=16,
+        help="""
+The number of processes and threads that one server may have.
+
+Protects the host from a server that forks without end. The server sees its
+``fork`` fail at the limit.
+""",
+    ),
+    cfg.ListOpt(
+        'capabilities',
+        default=[
+            'AUDIT_WRITE',
+            'CHOWN',
+            'DAC_OVERRIDE',
+            'FOWNER',
+            'FSETID',
+            'KILL',
+            'NET_BIND_SERVICE',
+            'NET_RAW',
+            'SETFCAP',
+            'SETGID',
+            'SETPCAP',
+            'SETUID',
+            'SYS_CHROOT',
+        ],
+        help="""
+The Linux capabilities that root has inside a server, without ``CAP_``.
+
+Everything that is not listed is dropped. Think twice before adding one:
+``NET_ADMIN`` lets a tenant change the addresses of the server's ports, and
+``SYS_ADMIN`` is as good as root on the host.
+""",
+    ),
+    cfg.IntOpt(
+        'console_log_size',
+        default=1048576,
+        min=65536,
+        help="""
+Bytes of a server's console output that the host keeps.
+
+The engine keeps one file of this size and begins a new one when it is full,
+so that a server takes up to twice as much. Older output is lost.
+""",
+    ),
+]
+
+ALL_OPTS = ENGINE_OPTS + SERVER_OPTS
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(ALL_OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
+    return [(GROUP, ALL_OPTS)]

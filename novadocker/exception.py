@@ -1,0 +1,121 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The errors of this driver.
+
+    NovaDockerException
+      EngineUnavailable              is a HypervisorUnavailable
+      EngineTooOld
+      EngineError(status, reason)    an answer of the engine nobody expected
+        ContainerNotFound
+        ContainerConflict
+        ImageNotFoundInEngine
+      ImageRejected(reason)          is an ImageUnacceptable
+      CommandRejected(reason)        is an InvalidInput
+      NetworkSetupFailed(port)       is a VirtualInterfaceCreateException
+      PortNotSupported(port)         is a VirtualInterfacePlugException
+
+Nova decides by class what to do with a failed build: those of Nova's classes
+that stand behind ours end it without another host being tried, since another
+host would fail in the same way. Every message is read by a user as the fault
+of a server, so it says what to do next.
+"""
+
+from nova import exception as nova_exception
+
+
+class NovaDockerException(nova_exception.NovaException):
+    """Base of everything this driver raises on its own account."""
+
+    msg_fmt = 'The Docker driver met an unknown error.'
+
+
+class EngineUnavailable(
+    NovaDockerException, nova_exception.HypervisorUnavailable
+):
+    """The engine did not answer, or not within the configured time."""
+
+    msg_fmt = (
+        'The Docker engine of this host does not answer (%(reason)s). Try '
+        'again when the operator has brought it back.'
+    )
+
+
+class EngineTooOld(NovaDockerException):
+    """The engine's API is older than the least one supported."""
+
+    msg_fmt = (
+        'The Docker engine speaks API %(found)s, but at least %(least)s is '
+        'needed: upgrade the engine to 20.10 or later.'
+    )
+
+
+class EngineError(NovaDockerException):
+    """The engine answered, but with a failure.
+
+    :ivar status: the HTTP status, or 500 for a failure inside a stream
+    :ivar reason: the engine's own explanation
+    """
+
+    msg_fmt = 'The Docker engine refused (%(status)s): %(reason)s'
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status=status, reason=reason)
+        self.status = status
+        self.reason = reason
+
+
+class ContainerNotFound(EngineError):
+    """There is no such container in the engine."""
+
+
+class ContainerConflict(EngineError):
+    """The name is taken, or the container's state forbids the request."""
+
+
+class ImageNotFoundInEngine(EngineError):
+    """There is no such image in the engine."""
+
+
+class ImageRejected(NovaDockerException, nova_exception.ImageUnacceptable):
+    """The Glance image is no usable or no safe image for this host."""
+
+    msg_fmt = 'Image %(image_id)s is unacceptable: %(reason)s'
+
+
+class CommandRejected(NovaDockerException, nova_exception.InvalidInput):
+    """The image's command cannot be executed."""
+
+    msg_fmt = (
+        'The command of the image could not be started: %(reason)s. Set the '
+        'image property os_command_line to a program that the image has.'
+    )
+
+
+class NetworkSetupFailed(
+    NovaDockerException, nova_exception.VirtualInterfaceCreateException
+):
+    """A port could not be connected to the server."""
+
+    msg_fmt = 'Port %(port)s could not be connected: %(reason)s'
+
+
+class PortNotSupported(
+    NovaDockerException, nova_exception.VirtualInterfacePlugException
+):
+    """The port's binding is of a kind that no container can use."""
+
+    msg_fmt = (
+        'Port %(port)s is bound as %(vif_type)s, which a container cannot '
+        'use. Ask the operator for a network whose mechanism driver binds '
+        'normal ports on this host, such as Open vSwitch.'
+    )

@@ -1,0 +1,207 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The engine's JSON, to and from our dataclasses: pure functions."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+from novadocker import exception
+from novadocker.virt.docker import model
+
+_NANO = 10**9
+_CPU_UNIT = 10**9  # the engine counts CPUs in billionths
+
+# The first words of the two lines by which a load tells what it made.
+_LOADED = ('Loaded image ID: ', 'Loaded image: ')
+
+
+def label_filter(labels: Mapping[str, str]) -> list[str]:
+    return [f'{key}={value}' for key, value in labels.items()]
+
+
+def timestamp(nanoseconds: int) -> str:
+    """The time as the engine's ``since`` wants it, to the nanosecond."""
+    return f'{nanoseconds // _NANO}.{nanoseconds % _NANO:09d}'
+
+
+def container_config(spec: model.ContainerSpec) -> dict[str, Any]:
+    """The body of a request to create a container."""
+    config: dict[str, Any] = {
+        'Image': spec.image,
+        'Labels': dict(spec.labels),
+        'Env': [f'{name}={value}' for name, value in spec.environment.items()],
+        'Tty': spec.tty,
+        'OpenStdin': spec.tty,
+        'HostConfig': _host_config(spec),
+    }
+    if spec.command is not None:
+        config['Cmd'] = list(spec.command)
+    if spec.entrypoint is not None:
+        config['Entrypoint'] = list(spec.entrypoint)
+    if spec.hostname is not None:
+        config['Hostname'] = spec.hostname
+    return config
+
+
+def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        'NetworkMode': spec.network,
+        # The driver supervises: a sandbox that the engine restarts by itself
+        # would come back without any NIC.
+        'RestartPolicy': {'Name': 'no'},
+        'CapDrop': ['ALL'],
+        'CapAdd': list(spec.capabilities),
+        'SecurityOpt': ['no-new-privileges'],
+        'Privileged': False,
+        'ReadonlyRootfs': spec.read_only,
+        'LogConfig': {
+            'Type': 'json-file',
+            'Config': {
+                'max-size': str(spec.log.size),
+                'max-file': str(spec.log.files),
+            },
+        },
+    }
+    if spec.sysctls:
+        host['Sysctls'] = dict(spec.sysctls)
+    limits = spec.limits
+    if limits.memory is not None:
+        # MemorySwap is memory and swap together
+        host.update(Memory=limits.memory, MemorySwap=limits.memory)
+    if limits.cpus is not None:
+        host['NanoCpus'] = int(limits.cpus * _CPU_UNIT)
+    if limits.cpu_shares is not None:
+        host['CpuShares'] = limits.cpu_shares
+    if limits.pids is not None:
+        host['PidsLimit'] = limits.pids
+    return host
+
+
+def container_summary(row: Mapping[str, Any]) -> model.ContainerSummary:
+    return model.ContainerSummary(
+        id=row['Id'],
+        name=row['Names'][0].lstrip('/') if row.get('Names') else '',
+        state=model.ContainerState(row['State']),
+        labels=row.get('Labels') or {},
+        image_id=row['ImageID'],
+    )
+
+
+def container_info(found: Mapping[str, Any]) -> model.ContainerInfo:
+    state = found['State']
+    config = found['Config']
+    return model.ContainerInfo(
+        id=found['Id'],
+        name=found['Name'].lstrip('/'),
+        state=model.ContainerState(state['Status']),
+        pid=state['Pid'],
+        exit_code=state['ExitCode'],
+        oom_killed=state['OOMKilled'],
+        error=state['Error'],
+        image_id=found['Image'],
+        labels=config.get('Labels') or {},
+        network=found['HostConfig']['NetworkMode'],
+        tty=config['Tty'],
+        resolv_conf_path=found['ResolvConfPath'],
+        hosts_path=found['HostsPath'],
+        started_at=state['StartedAt'],
+        finished_at=state['FinishedAt'],
+    )
+
+
+def image_info(found: Mapping[str, Any]) -> model.ImageInfo:
+    config = found.get('Config') or {}
+    return model.ImageInfo(
+        id=found['Id'],
+        tags=tuple(found.get('RepoTags') or ()),
+        size=found['Size'],
+        architecture=found.get('Architecture') or '',
+        os=found.get('Os') or '',
+        labels=config.get('Labels') or {},
+        parent=found.get('Parent') or '',
+        entrypoint=tuple(config.get('Entrypoint') or ()),
+        command=tuple(config.get('Cmd') or ()),
+    )
+
+
+def image_row(row: Mapping[str, Any]) -> model.ImageInfo:
+    """A row of the list of images, which does not know everything."""
+    return model.ImageInfo(
+        id=row['Id'],
+        tags=tuple(row.get('RepoTags') or ()),
+        size=row['Size'],
+        architecture='',
+        os='',
+        labels=row.get('Labels') or {},
+        parent=row.get('ParentId') or '',
+        entrypoint=(),
+        command=(),
+    )
+
+
+def engine_info(found: Mapping[str, Any], api_version: str) -> model.EngineInfo:
+    return model.EngineInfo(
+        name=found['Name'],
+        version=found['ServerVersion'],
+        api_version=api_version,
+        cpus=found['NCPU'],
+        memory=found['MemTotal'],
+        architecture=found['Architecture'],
+        os_type=found['OSType'],
+        kernel=found['KernelVersion'],
+        root_dir=found['DockerRootDir'],
+        storage_driver=found['Driver'],
+        cgroup_version=found.get('CgroupVersion') or '1',
+        live_restore=bool(found.get('LiveRestoreEnabled')),
+        swap_limit=bool(found.get('SwapLimit')),
+    )
+
+
+def event(found: Mapping[str, Any]) -> model.Event | None:
+    """An event, or None for one of a kind that nobody asked for."""
+    try:
+        action = model.EventAction(found['Action'])
+    except ValueError:
+        return None
+    attributes = found['Actor']['Attributes']
+    code = attributes.get('exitCode')
+    return model.Event(
+        action=action,
+        container_id=found['Actor']['ID'],
+        labels=attributes,
+        time=found['timeNano'],
+        exit_code=None if code is None else int(code),
+    )
+
+
+def loaded_references(answer: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Read the answer to a load to its end.
+
+    :raises: EngineError for a failure, which the engine reports inside an
+        answer that has begun with status 200
+    """
+    found = []
+    for line in answer:
+        if 'errorDetail' in line or 'error' in line:
+            detail = line.get('errorDetail') or {}
+            raise exception.EngineError(
+                500, detail.get('message') or line.get('error') or ''
+            )
+        said = line.get('stream') or ''
+        found += [
+            said.removeprefix(words).strip()
+            for words in _LOADED
+            if said.startswith(words)
+        ]
+    return tuple(found)

@@ -1,0 +1,212 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What crosses the boundary to the engine, as frozen data.
+
+A *spec* is what we want, an *info* what the engine says there is.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import enum
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSettings:
+    """How to reach the engine.
+
+    :ivar url: a unix:// or tcp:// address; tcp needs the TLS files
+    :ivar timeout: seconds to wait for an answer of a quick request
+    """
+
+    url: str
+    timeout: int
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+class ContainerState(enum.StrEnum):
+    """The engine's own words for the state of a container."""
+
+    CREATED = 'created'
+    RUNNING = 'running'
+    PAUSED = 'paused'
+    RESTARTING = 'restarting'
+    REMOVING = 'removing'
+    EXITED = 'exited'
+    DEAD = 'dead'
+
+    @property
+    def alive(self) -> bool:
+        """Whether there are processes in it."""
+        return self in (self.RUNNING, self.PAUSED, self.RESTARTING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a container may use at the most; None is no limit.
+
+    :ivar memory: bytes of memory, swap excluded
+    :ivar cpus: CPUs' worth of time, a hard cap
+    :ivar cpu_shares: weight against others when CPUs are scarce
+    :ivar pids: processes and threads
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    pids: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LogLimits:
+    """How much of a container's output the engine keeps.
+
+    :ivar size: bytes of one file
+    :ivar files: number of files
+    """
+
+    size: int
+    files: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ContainerSpec:
+    """A container as we want it.
+
+    :ivar command: arguments instead of the image's; None keeps the image's
+    :ivar entrypoint: () clears the image's; None keeps it
+    :ivar network: 'none', or 'container:<id>' to join a sandbox
+    :ivar capabilities: the only ones it has
+    """
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    network: str
+    limits: Limits
+    log: LogLimits
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    hostname: str | None = None
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tty: bool = False
+    capabilities: tuple[str, ...] = ()
+    read_only: bool = False
+    sysctls: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContainerSummary:
+    """One row of the engine's list of containers."""
+
+    id: str
+    name: str
+    state: ContainerState
+    labels: Mapping[str, str]
+    image_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ContainerInfo:
+    """A container as the engine describes it.
+
+    :ivar pid: process id on the host of its first process, 0 if not alive
+    :ivar network: its network mode, with the id of a joined container
+    :ivar resolv_conf_path: the file on the host that is its resolv.conf
+    :ivar hosts_path: the file on the host that is its /etc/hosts
+    """
+
+    id: str
+    name: str
+    state: ContainerState
+    pid: int
+    exit_code: int
+    oom_killed: bool
+    error: str
+    image_id: str
+    labels: Mapping[str, str]
+    network: str
+    tty: bool
+    resolv_conf_path: str
+    hosts_path: str
+    started_at: str = ''
+    finished_at: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageInfo:
+    """An image in the engine.
+
+    :ivar size: bytes of all its layers
+    :ivar command: whether the image says what to run
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    size: int
+    architecture: str
+    os: str
+    labels: Mapping[str, str]
+    parent: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineInfo:
+    """The engine and the machine below it.
+
+    :ivar memory: bytes of the machine
+    :ivar architecture: as `uname -m` says it
+    """
+
+    name: str
+    version: str
+    api_version: str
+    cpus: int
+    memory: int
+    architecture: str
+    os_type: str
+    kernel: str
+    root_dir: str
+    storage_driver: str
+    cgroup_version: str
+    live_restore: bool
+    swap_limit: bool
+
+
+class EventAction(enum.StrEnum):
+    """Those events of a container that matter to Nova."""
+
+    START = 'start'
+    DIE = 'die'
+    OOM = 'oom'
+    PAUSE = 'pause'
+    UNPAUSE = 'unpause'
+    DESTROY = 'destroy'
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that happened to a container.
+
+    :ivar time: nanoseconds since the epoch, by the engine's clock
+    :ivar exit_code: of a process that died, else None
+    """
+
+    action: EventAction
+    container_id: str
+    labels: Mapping[str, str]
+    time: int
+    exit_code: int | None = None

@@ -1,0 +1,70 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The names and labels by which this driver knows what is its own.
+
+Ownership and look-up go by label, since a label is set by us alone and can be
+filtered by the engine. Names are for people, and make the engine refuse a
+second container for the same instance.
+"""
+
+from collections.abc import Mapping
+
+_PREFIX = 'org.openstack.nova.docker.'
+LABEL_INSTANCE = _PREFIX + 'instance'
+LABEL_ROLE = _PREFIX + 'role'
+LABEL_HOST = _PREFIX + 'host'
+# On engine images: which Glance image or which purpose they hold.
+LABEL_IMAGE = _PREFIX + 'image'
+
+ROLE_INSTANCE = 'instance'
+ROLE_SANDBOX = 'sandbox'
+
+IMAGE_REPOSITORY = 'nova-docker/glance'
+SANDBOX_REPOSITORY = 'nova-docker/sandbox'
+REBIND_REPOSITORY = 'nova-docker/instance'
+
+
+def instance_name(uuid: str) -> str:
+    """The name of an instance container, and of its netns link."""
+    return f'nova-{uuid}'
+
+
+def sandbox_name(uuid: str) -> str:
+    return f'nova-{uuid}-sandbox'
+
+
+def image_reference(image_id: str) -> str:
+    """The private tag of the engine image made from a Glance image."""
+    return f'{IMAGE_REPOSITORY}:{image_id}'
+
+
+def rebind_reference(uuid: str) -> str:
+    """The tag that holds a root file system on its way to a new sandbox."""
+    return f'{REBIND_REPOSITORY}:{uuid}'
+
+
+def labels(uuid: str, role: str, host: str) -> dict[str, str]:
+    return {LABEL_INSTANCE: uuid, LABEL_ROLE: role, LABEL_HOST: host}
+
+
+def host_filter(host: str, role: str | None = None) -> dict[str, str]:
+    """The label filter for all containers of one Nova host."""
+    wanted = {LABEL_HOST: host}
+    if role is not None:
+        wanted[LABEL_ROLE] = role
+    return wanted
+
+
+def instance_uuid(labels: Mapping[str, str]) -> str | None:
+    """The instance that a container with these labels belongs to."""
+    return labels.get(LABEL_INSTANCE)
