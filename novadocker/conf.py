@@ -23,9 +23,9 @@ Options of the driver that makes Docker containers Nova instances.
 )
 
 ENGINE_OPTS = [
-    cfg.URIOpt(
+    cfg.StrOpt(
         'host_url',
-        schemes=['unix', 'tcp'],
+        regex=r'(unix:///|tcp://)[^ ]+$',
         default='unix:///var/run/docker.sock',
         help="""
 Where the Docker engine of this host listens.
