@@ -14,7 +14,7 @@
 
     NovaDockerException
       EngineUnavailable              is a HypervisorUnavailable
-      EngineTooOld
+      EngineNotSupported
       EngineError(status, reason)    an answer of the engine nobody expected
         ContainerNotFound
         ContainerConflict
@@ -23,6 +23,7 @@
       CommandRejected(reason)        is an InvalidInput
       NetworkSetupFailed(port)       is a VirtualInterfaceCreateException
       PortNotSupported(port)         is a VirtualInterfacePlugException
+      FeatureNotSupported(feature)   is an InvalidInput
 
 Nova decides by class what to do with a failed build: those of Nova's classes
 that stand behind ours end it without another host being tried, since another
@@ -50,13 +51,10 @@ class EngineUnavailable(
     )
 
 
-class EngineTooOld(NovaDockerException):
-    """The engine's API is older than the least one supported."""
+class EngineNotSupported(NovaDockerException):
+    """The engine, or the host below it, cannot run this driver."""
 
-    msg_fmt = (
-        'The Docker engine speaks API %(found)s, but at least %(least)s is '
-        'needed: upgrade the engine to 20.10 or later.'
-    )
+    msg_fmt = 'The Docker engine of this host cannot be used: %(reason)s'
 
 
 class EngineError(NovaDockerException):
@@ -118,4 +116,13 @@ class PortNotSupported(
         'Port %(port)s is bound as %(vif_type)s, which a container cannot '
         'use. Ask the operator for a network whose mechanism driver binds '
         'normal ports on this host, such as Open vSwitch.'
+    )
+
+
+class FeatureNotSupported(NovaDockerException, nova_exception.InvalidInput):
+    """The request asks for something that this driver does not do."""
+
+    msg_fmt = (
+        'A container server cannot have %(feature)s. Ask for a server '
+        'without, or for another hypervisor type.'
     )

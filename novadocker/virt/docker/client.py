@@ -129,8 +129,10 @@ class Client:
         offered: str = probe._version
         probe.close()
         if docker_utils.version_lt(offered, MIN_DOCKER_API_VERSION):
-            raise exception.EngineTooOld(
-                found=offered, least=MIN_DOCKER_API_VERSION
+            raise exception.EngineNotSupported(
+                reason=f'it speaks API {offered}, at least '
+                f'{MIN_DOCKER_API_VERSION} is needed: upgrade it to Docker '
+                'Engine 20.10 or later'
             )
         newest: str = docker_constants.DEFAULT_DOCKER_API_VERSION
         return offered if docker_utils.version_lt(offered, newest) else newest

@@ -20,7 +20,9 @@ from novadocker import exception
 from novadocker.virt.docker import model
 
 _NANO = 10**9
-_CPU_UNIT = 10**9  # the engine counts CPUs in billionths
+# Microseconds: the period in which a quota of CPU time is given out. A quota
+# is used instead of NanoCpus, which the engine bounds by the host's CPUs.
+_CPU_PERIOD = 100_000
 
 # The first words of the two lines by which a load tells what it made.
 _LOADED = ('Loaded image ID: ', 'Loaded image: ')
@@ -80,7 +82,8 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
         # MemorySwap is memory and swap together
         host.update(Memory=limits.memory, MemorySwap=limits.memory)
     if limits.cpus is not None:
-        host['NanoCpus'] = int(limits.cpus * _CPU_UNIT)
+        host['CpuPeriod'] = _CPU_PERIOD
+        host['CpuQuota'] = int(limits.cpus * _CPU_PERIOD)
     if limits.cpu_shares is not None:
         host['CpuShares'] = limits.cpu_shares
     if limits.pids is not None:
