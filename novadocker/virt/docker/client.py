@@ -23,6 +23,7 @@ from collections.abc import Mapping
 import contextlib
 import threading
 from typing import Any
+from typing import Self
 
 import docker
 from docker import constants as docker_constants
@@ -78,14 +79,11 @@ def _reason(exc: docker_errors.APIError) -> str:
 
 
 class EventStream:
-    """The engine's events, until closed or until the engine goes away.
-
-    Iterating ends quietly after :meth:`close`, and raises EngineUnavailable
-    when the connection breaks.
-    """
+    """The engine's events, until closed or until the engine goes away."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._closed = False
 
     def __iter__(self) -> Iterator[model.Event]:
         with _translated():
@@ -94,9 +92,17 @@ class EventStream:
                 if known is not None:
                     yield known
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """End the stream; may be called from another thread."""
-        self._stream.close()
+        """End the stream; may be called from another thread, and twice."""
+        if not self._closed:
+            self._closed = True
+            self._stream.close()
 
 
 class Client:
@@ -151,7 +157,7 @@ class Client:
         )
 
     def _api(self, timeout: int | None = None) -> docker.APIClient:
-        """This thread's connection for quick or, with a timeout, slow verbs."""
+        """This thread's connection, for quick verbs unless told else."""
         seconds = timeout or self._settings.timeout
         apis = self._local.__dict__.setdefault('apis', {})
         if seconds not in apis:
@@ -216,6 +222,11 @@ class Client:
         """Ask its process to end, and kill it after ``timeout`` seconds."""
         with _translated():
             self._api(timeout + STOP_MARGIN).stop(container, timeout=timeout)
+
+    def stop_if_there(self, container: str) -> None:
+        """Stop a container at once; one that is gone is success."""
+        with contextlib.suppress(exception.ContainerNotFound):
+            self.stop(container, 0)
 
     def kill(self, container: str, signal: str = 'SIGKILL') -> None:
         """:raises: ContainerConflict if the container does not run"""
@@ -297,9 +308,7 @@ class Client:
     def inspect_image(self, reference: str) -> model.ImageInfo:
         """:raises: ImageNotFoundInEngine"""
         with _translated():
-            return engine_json.image_info(
-                self._api().inspect_image(reference)
-            )
+            return engine_json.image_info(self._api().inspect_image(reference))
 
     def list_images(self, repository: str) -> list[model.ImageInfo]:
         """All images that carry a tag of this repository."""

@@ -153,7 +153,9 @@ def image_row(row: Mapping[str, Any]) -> model.ImageInfo:
     )
 
 
-def engine_info(found: Mapping[str, Any], api_version: str) -> model.EngineInfo:
+def engine_info(
+    found: Mapping[str, Any], api_version: str
+) -> model.EngineInfo:
     return model.EngineInfo(
         name=found['Name'],
         version=found['ServerVersion'],

@@ -18,13 +18,15 @@ second container for the same instance.
 """
 
 from collections.abc import Mapping
+import dataclasses
 
 _PREFIX = 'org.openstack.nova.docker.'
 LABEL_INSTANCE = _PREFIX + 'instance'
 LABEL_ROLE = _PREFIX + 'role'
 LABEL_HOST = _PREFIX + 'host'
-# On engine images: which Glance image or which purpose they hold.
-LABEL_IMAGE = _PREFIX + 'image'
+LABEL_VCPUS = _PREFIX + 'vcpus'
+LABEL_MEMORY_MB = _PREFIX + 'memory-mb'
+LABEL_DISK_GB = _PREFIX + 'disk-gb'
 
 ROLE_INSTANCE = 'instance'
 ROLE_SANDBOX = 'sandbox'
@@ -32,6 +34,22 @@ ROLE_SANDBOX = 'sandbox'
 IMAGE_REPOSITORY = 'nova-docker/glance'
 SANDBOX_REPOSITORY = 'nova-docker/sandbox'
 REBIND_REPOSITORY = 'nova-docker/instance'
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """What an instance takes of its host, by its flavor."""
+
+    vcpus: int = 0
+    memory_mb: int = 0
+    disk_gb: int = 0
+
+    def __add__(self, other: 'Usage') -> 'Usage':
+        return Usage(
+            self.vcpus + other.vcpus,
+            self.memory_mb + other.memory_mb,
+            self.disk_gb + other.disk_gb,
+        )
 
 
 def instance_name(uuid: str) -> str:
@@ -68,3 +86,20 @@ def host_filter(host: str, role: str | None = None) -> dict[str, str]:
 def instance_uuid(labels: Mapping[str, str]) -> str | None:
     """The instance that a container with these labels belongs to."""
     return labels.get(LABEL_INSTANCE)
+
+
+def usage_labels(usage: Usage) -> dict[str, str]:
+    return {
+        LABEL_VCPUS: str(usage.vcpus),
+        LABEL_MEMORY_MB: str(usage.memory_mb),
+        LABEL_DISK_GB: str(usage.disk_gb),
+    }
+
+
+def usage(labels: Mapping[str, str]) -> Usage:
+    """Read back what :func:`usage_labels` wrote."""
+    return Usage(
+        int(labels.get(LABEL_VCPUS, 0)),
+        int(labels.get(LABEL_MEMORY_MB, 0)),
+        int(labels.get(LABEL_DISK_GB, 0)),
+    )

@@ -1,0 +1,344 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Nova's ComputeDriver on the Docker engine.
+
+A table of contents: each method narrows what Nova passes and calls one of the
+objects that do the work.
+"""
+
+from concurrent import futures
+from typing import Any
+
+import nova.conf
+from nova import exception as nova_exception
+from nova.image import glance
+from nova import utils
+from nova.virt import driver
+from nova.virt import hardware
+from os_brick.initiator import connector
+
+from novadocker import conf as novadocker_conf
+from novadocker.virt.docker import checkpoint
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import console
+from novadocker.virt.docker import events
+from novadocker.virt.docker import host as docker_host
+from novadocker.virt.docker import images
+from novadocker.virt.docker import lifecycle
+from novadocker.virt.docker import model
+from novadocker.virt.docker import network
+from novadocker.virt.docker import observed
+from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import spec
+
+CONF = nova.conf.CONF
+novadocker_conf.register_opts(CONF)
+
+# Loads that may go on at once. Those that wait for another's load of the same
+# image count too.
+LOADERS = 16
+
+
+def _engine_settings() -> model.EngineSettings:
+    return model.EngineSettings(
+        url=CONF.docker.host_url,
+        timeout=CONF.docker.engine_timeout,
+        ca_file=CONF.docker.ca_file,
+        cert_file=CONF.docker.cert_file,
+        key_file=CONF.docker.key_file,
+    )
+
+
+def _server_settings() -> spec.ServerSettings:
+    return spec.ServerSettings(
+        pids_limit=CONF.docker.pids_limit,
+        capabilities=tuple(CONF.docker.capabilities),
+        console_log_size=CONF.docker.console_log_size,
+    )
+
+
+class DockerDriver(driver.ComputeDriver):
+    """Servers as Docker containers; see the method's ops object for how."""
+
+    capabilities = {
+        'has_imagecache': False,
+        'supports_evacuate': True,
+        'supports_migrate_to_same_host': False,
+        'supports_attach_interface': False,
+        'supports_device_tagging': False,
+        'supports_tagged_attach_interface': False,
+        'supports_tagged_attach_volume': False,
+        'supports_extend_volume': False,
+        'supports_multiattach': False,
+        'supports_trusted_certs': True,
+        'supports_pcpus': False,
+        'supports_accelerators': False,
+        'supports_bfv_rescue': False,
+        'supports_secure_boot': False,
+        'supports_remote_managed_ports': False,
+        'supports_vtpm': False,
+        'supports_ephemeral_encryption': False,
+        'supports_ephemeral_encryption_luks': False,
+        'supports_ephemeral_encryption_plain': False,
+        'supports_address_space_passthrough': False,
+        'supports_address_space_emulated': False,
+        'supports_stateless_firmware': False,
+        'supports_virtio_fs': False,
+        'supports_mem_backing_file': False,
+        'supports_image_type_aki': False,
+        'supports_image_type_ami': False,
+        'supports_image_type_ari': False,
+        'supports_image_type_iso': False,
+        'supports_image_type_qcow2': False,
+        'supports_image_type_raw': True,
+        'supports_image_type_vdi': False,
+        'supports_image_type_vhd': False,
+        'supports_image_type_vhdx': False,
+        'supports_image_type_vmdk': False,
+        'supports_image_type_ploop': False,
+    }
+
+    # Life of the service
+
+    def __init__(self, virtapi: Any, read_only: bool = False) -> None:
+        super().__init__(virtapi)
+        self._client = engine.Client(_engine_settings())
+
+    def init_host(self, host: str) -> None:
+        """Wire everything for this Nova host.
+
+        :raises: EngineUnavailable, EngineNotSupported
+        """
+        client, settings = self._client, _server_settings()
+        architecture = client.info().architecture
+        self._nodename = host
+        seen = observed.Observed(client, host)
+        image_api = glance.API()
+        self._images = images.Images(client, self._image_settings(), image_api)
+        self._network = network.Network(
+            self.virtapi,
+            network.NetworkSettings(
+                plug_timeout=CONF.vif_plugging_timeout,
+                plug_is_fatal=CONF.vif_plugging_is_fatal,
+            ),
+        )
+        rooms = lifecycle.Rooms(
+            client=client,
+            sandboxes=sandbox.Sandboxes(client, host, architecture, settings),
+            network=self._network,
+            images=self._images,
+            checkpoints=checkpoint.Checkpoints(CONF.instances_path),
+            observed=seen,
+            loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
+        )
+        self._lifecycle = lifecycle.Lifecycle(rooms, host, settings)
+        self._console = console.Console(client)
+        self._host = docker_host.Host(client, seen, host, self._reserved())
+        self._events = events.Events(client, seen, host, self.emit_event)
+        self._events.start()
+
+    def _image_settings(self) -> images.ImageSettings:
+        return images.ImageSettings()
+
+    def _reserved(self) -> docker_host.Reserved:
+        return docker_host.Reserved(
+            cpus=CONF.reserved_host_cpus,
+            memory_mb=CONF.reserved_host_memory_mb,
+            disk_gb=self._get_reserved_host_disk_gb_from_config(),
+        )
+
+    def cleanup_host(self, host: str) -> None:
+        self._events.stop()
+
+    # The host
+
+    def get_available_nodes(self, refresh: bool = False) -> list[str]:
+        return [self._nodename]
+
+    def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        return self._host.resources()
+
+    def update_provider_tree(
+        self, provider_tree: Any, nodename: str, allocations: Any = None
+    ) -> None:
+        current = provider_tree.data(nodename).inventory
+        ratios = self._get_allocation_ratios(current)
+        provider_tree.update_inventory(nodename, self._host.inventory(ratios))
+
+    def get_host_ip_addr(self) -> str:
+        return str(CONF.my_ip)
+
+    def get_host_uptime(self) -> str:
+        return docker_host.uptime()
+
+    def get_volume_connector(self, instance: Any) -> dict[str, Any]:
+        found: dict[str, Any] = connector.get_connector_properties(
+            utils.get_root_helper(),
+            CONF.my_block_storage_ip,
+            multipath=False,
+            enforce_multipath=False,
+            host=CONF.host,
+        )
+        return found
+
+    # Servers there are
+
+    def list_instances(self) -> list[str]:
+        return self._lifecycle.names()
+
+    def list_instance_uuids(self) -> list[str]:
+        return self._lifecycle.uuids()
+
+    def instance_exists(self, instance: Any) -> bool:
+        return self._lifecycle.exists(instance)
+
+    def get_info(
+        self, instance: Any, use_cache: bool = True
+    ) -> hardware.InstanceInfo:
+        return self._lifecycle.get_info(instance)
+
+    # From nothing to running, and back
+
+    def spawn(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        injected_files: Any,
+        admin_password: str | None,
+        allocations: Any,
+        network_info: Any = None,
+        block_device_info: Any = None,
+        power_on: bool = True,
+        accel_info: Any = None,
+    ) -> None:
+        spec.refuse_unsupported(
+            instance, block_device_info, injected_files, accel_info
+        )
+        self._lifecycle.spawn(
+            context, instance, image_meta, network_info, power_on
+        )
+
+    def destroy(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        destroy_disks: bool = True,
+        destroy_secrets: bool = True,
+    ) -> None:
+        self._lifecycle.destroy(instance, network_info, destroy_disks)
+
+    def cleanup(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        destroy_disks: bool = True,
+        migrate_data: Any = None,
+        destroy_vifs: bool = True,
+        destroy_secrets: bool = True,
+    ) -> None:
+        self._lifecycle.destroy(instance, network_info, destroy_disks)
+
+    def power_on(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        accel_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        self._lifecycle.power_on(instance, network_info)
+
+    def resume_state_on_host_boot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        share_info: Any = None,
+        block_device_info: Any = None,
+    ) -> None:
+        self._lifecycle.power_on(instance, network_info)
+
+    def power_off(
+        self, instance: Any, timeout: int = 0, retry_interval: int = 0
+    ) -> None:
+        self._lifecycle.power_off(instance, timeout)
+
+    def reboot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        reboot_type: str,
+        block_device_info: Any = None,
+        bad_volumes_callback: Any = None,
+        accel_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        grace = CONF.shutdown_timeout if reboot_type == 'SOFT' else 0
+        self._lifecycle.reboot(instance, network_info, grace)
+
+    def poll_rebooting_instances(self, timeout: int, instances: Any) -> None:
+        """A reboot ends by itself: the engine kills what does not stop."""
+
+    def pause(self, instance: Any) -> None:
+        self._lifecycle.pause(instance)
+
+    def unpause(self, instance: Any) -> None:
+        self._lifecycle.unpause(instance)
+
+    # Ports
+
+    def plug_vifs(self, instance: Any, network_info: Any) -> None:
+        self._lifecycle.plug_vifs(instance, network_info)
+
+    def unplug_vifs(self, instance: Any, network_info: Any) -> None:
+        self._lifecycle.unplug_vifs(instance, network_info)
+
+    # Images and consoles
+
+    def snapshot(
+        self,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        update_task_state: Any,
+    ) -> None:
+        self._lifecycle.snapshot(
+            context, instance, image_id, update_task_state
+        )
+
+    def get_console_output(self, context: Any, instance: Any) -> bytes:
+        return self._console.output(instance)
+
+    # What containers do not do
+
+    def check_can_live_migrate_destination(
+        self,
+        context: Any,
+        instance: Any,
+        src_compute_info: Any,
+        dst_compute_info: Any,
+        block_migration: bool = False,
+        disk_over_commit: bool = False,
+    ) -> None:
+        """Refuse, in the one way that leaves the instance as it was."""
+        raise nova_exception.MigrationPreCheckError(
+            reason='a container cannot be moved while it runs; use a cold '
+            'migration instead'
+        )

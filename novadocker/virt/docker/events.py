@@ -1,0 +1,242 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The engine's events, as Nova's lifecycle events.
+
+A container that dies shows in Nova's API within a second, without anybody
+polling.
+"""
+
+from collections.abc import Callable
+import heapq
+import itertools
+import threading
+import time
+
+from nova.virt import event as virtevent
+from oslo_log import log as logging
+
+from novadocker import exception
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import observed
+
+LOG = logging.getLogger(__name__)
+
+Emit = Callable[[virtevent.LifecycleEvent], None]
+
+# Seconds between tries to reach an engine that has gone away.
+RETRY = (0.5, 1, 2, 5)
+
+# Nova ignores what happens to a server while it works on that server, so a
+# process that ends as soon as it is started would go unnoticed until the
+# hourly audit. A server's end is told again after these seconds.
+REPEAT_STOPPED = (0, 2, 10)
+
+_TRANSITIONS = {
+    model.EventAction.START: virtevent.EVENT_LIFECYCLE_STARTED,
+    model.EventAction.DIE: virtevent.EVENT_LIFECYCLE_STOPPED,
+    model.EventAction.PAUSE: virtevent.EVENT_LIFECYCLE_PAUSED,
+    model.EventAction.UNPAUSE: virtevent.EVENT_LIFECYCLE_RESUMED,
+}
+
+# What a state seen in a list says of the event that must have led to it.
+_STATE_TRANSITIONS = {
+    model.ContainerState.RUNNING: virtevent.EVENT_LIFECYCLE_STARTED,
+    model.ContainerState.EXITED: virtevent.EVENT_LIFECYCLE_STOPPED,
+    model.ContainerState.DEAD: virtevent.EVENT_LIFECYCLE_STOPPED,
+    model.ContainerState.PAUSED: virtevent.EVENT_LIFECYCLE_PAUSED,
+}
+
+
+class Announcer:
+    """Tells Nova, now or later, from a thread of its own.
+
+    Nova answers an event with requests to its database: the engine's events
+    must not wait for them.
+    """
+
+    def __init__(self, emit: Emit, seen: observed.Observed) -> None:
+        self._emit = emit
+        self._observed = seen
+        self._wakeup = threading.Condition()
+        self._due: list[tuple[float, int, str, int]] = []
+        self._order = itertools.count()
+        self._stopped = False
+
+    def announce(self, uuid: str, transition: int) -> None:
+        delays = (
+            REPEAT_STOPPED
+            if transition == virtevent.EVENT_LIFECYCLE_STOPPED
+            else (0,)
+        )
+        now = time.monotonic()
+        with self._wakeup:
+            for delay in delays:
+                heapq.heappush(
+                    self._due,
+                    (now + delay, next(self._order), uuid, transition),
+                )
+            self._wakeup.notify()
+
+    def start(self) -> None:
+        threading.Thread(
+            target=self._announce_thread,
+            name='novadocker-announcer',
+            daemon=True,
+        ).start()
+
+    def stop(self) -> None:
+        with self._wakeup:
+            self._stopped = True
+            self._wakeup.notify()
+
+    def _next(self) -> tuple[str, int] | None:
+        """Wait for the next event that is due; None for the end."""
+        with self._wakeup:
+            while not self._stopped:
+                wait = (
+                    self._due[0][0] - time.monotonic() if self._due else None
+                )
+                if wait is not None and wait <= 0:
+                    _, _, uuid, transition = heapq.heappop(self._due)
+                    return uuid, transition
+                self._wakeup.wait(wait)
+        return None
+
+    def _announce_thread(self) -> None:
+        while (due := self._next()) is not None:
+            try:
+                self._tell(*due)
+            except Exception:
+                # The next event must find this thread alive.
+                LOG.exception('Nova could not be told of an event')
+
+    def _tell(self, uuid: str, transition: int) -> None:
+        """Tell Nova, unless the server has moved on meanwhile."""
+        row = self._observed.instances().get(uuid)
+        if row is None or _STATE_TRANSITIONS.get(row.state) not in (
+            transition,
+            _equivalent(transition),
+        ):
+            return
+        self._emit(virtevent.LifecycleEvent(uuid, transition))
+
+
+def _equivalent(transition: int) -> int:
+    """A server that was resumed looks like one that was started."""
+    if transition == virtevent.EVENT_LIFECYCLE_RESUMED:
+        return virtevent.EVENT_LIFECYCLE_STARTED
+    return transition
+
+
+class Events:
+    """Follows the engine, through its restarts, until stopped."""
+
+    def __init__(
+        self,
+        client: engine.Client,
+        seen: observed.Observed,
+        host: str,
+        emit: Emit,
+    ) -> None:
+        self._client = client
+        self._observed = seen
+        self._filter = naming.host_filter(host, naming.ROLE_INSTANCE)
+        self._announcer = Announcer(emit, seen)
+        self._stopped = threading.Event()
+        self._stream: engine.EventStream | None = None
+        self._states: dict[str, model.ContainerState] = {}
+        self._out_of_memory: set[str] = set()
+
+    def start(self) -> None:
+        self._announcer.start()
+        threading.Thread(
+            target=self._follow_thread, name='novadocker-events', daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """End both threads; does not wait for them."""
+        self._stopped.set()
+        self._announcer.stop()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+
+    def _follow_thread(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                self._follow()
+                failures = 0
+            except exception.NovaDockerException as exc:
+                if not failures:
+                    LOG.warning('The engine gives no events: %s', exc)
+                failures += 1
+            except Exception:
+                LOG.exception('The events of the engine are lost')
+                failures += 1
+            self._stopped.wait(RETRY[min(failures, len(RETRY) - 1)])
+
+    def _follow(self) -> None:
+        """Listen until the engine goes away."""
+        with self._client.events(self._filter) as stream:
+            self._stream = stream
+            if self._stopped.is_set():
+                return
+            self._catch_up()
+            for event in stream:
+                self._handle(event)
+
+    def _catch_up(self) -> None:
+        """Tell what has changed since events were last heard."""
+        self._observed.changed()
+        states = {
+            uuid: row.state for uuid, row in self._observed.instances().items()
+        }
+        for uuid, state in states.items():
+            transition = _STATE_TRANSITIONS.get(state)
+            if self._states.get(uuid, state) != state and transition:
+                self._announcer.announce(uuid, transition)
+        self._states = states
+
+    def _handle(self, event: model.Event) -> None:
+        self._observed.changed()
+        uuid = naming.instance_uuid(event.labels)
+        if uuid is None:
+            return
+        if event.action is model.EventAction.OOM:
+            self._out_of_memory.add(event.container_id)
+        elif event.action is model.EventAction.DESTROY:
+            self._states.pop(uuid, None)
+        elif event.action in _TRANSITIONS:
+            self._remember(uuid, event)
+            self._announcer.announce(uuid, _TRANSITIONS[event.action])
+
+    def _remember(self, uuid: str, event: model.Event) -> None:
+        self._states[uuid] = {
+            model.EventAction.DIE: model.ContainerState.EXITED,
+            model.EventAction.PAUSE: model.ContainerState.PAUSED,
+        }.get(event.action, model.ContainerState.RUNNING)
+        if event.action is model.EventAction.DIE:
+            oom = event.container_id in self._out_of_memory
+            self._out_of_memory.discard(event.container_id)
+            LOG.info(
+                'The process of server %(uuid)s has ended with exit code '
+                '%(code)s%(oom)s',
+                {
+                    'uuid': uuid,
+                    'code': event.exit_code,
+                    'oom': ', out of memory' if oom else '',
+                },
+            )

@@ -1,0 +1,366 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The one road to running, and the ways back.
+
+Everything that makes a server run passes :meth:`Lifecycle._run`: sandbox,
+ports, Neutron's confirmation, instance container, start. Each step that makes
+something registers at once how to take it back.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent import futures
+import contextlib
+import dataclasses
+from typing import Any
+
+from nova.compute import power_state
+from nova import exception as nova_exception
+from nova.virt import hardware
+from oslo_log import log as logging
+
+from novadocker import exception
+from novadocker.virt.docker import checkpoint
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import images
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import network
+from novadocker.virt.docker import observed
+from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import spec
+from novadocker.virt.docker import undo as undoing
+
+LOG = logging.getLogger(__name__)
+
+# How the engine says that a command cannot be executed.
+_BAD_REQUEST = 400
+
+_POWER_STATES = {
+    model.ContainerState.CREATED: power_state.SHUTDOWN,
+    model.ContainerState.RUNNING: power_state.RUNNING,
+    model.ContainerState.PAUSED: power_state.PAUSED,
+    model.ContainerState.RESTARTING: power_state.RUNNING,
+    model.ContainerState.REMOVING: power_state.SHUTDOWN,
+    model.ContainerState.EXITED: power_state.SHUTDOWN,
+    model.ContainerState.DEAD: power_state.CRASHED,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rooms:
+    """What the lifecycle works with."""
+
+    client: engine.Client
+    sandboxes: sandbox.Sandboxes
+    network: network.Network
+    images: images.Images
+    checkpoints: checkpoint.Checkpoints
+    observed: observed.Observed
+    loaders: futures.Executor
+
+
+@contextlib.contextmanager
+def _instance_container(instance: Any) -> Iterator[str]:
+    """Name the container of an instance that Nova believes to exist."""
+    try:
+        yield naming.instance_name(instance.uuid)
+    except exception.ContainerNotFound as exc:
+        raise nova_exception.InstanceNotFound(
+            instance_id=instance.uuid
+        ) from exc
+
+
+class Lifecycle:
+    """Servers of one Nova host, from nothing to running and back."""
+
+    def __init__(
+        self, rooms: Rooms, host: str, settings: spec.ServerSettings
+    ) -> None:
+        self._client = rooms.client
+        self._sandboxes = rooms.sandboxes
+        self._network = rooms.network
+        self._images = rooms.images
+        self._checkpoints = rooms.checkpoints
+        self._observed = rooms.observed
+        self._loaders = rooms.loaders
+        self._host = host
+        self._settings = settings
+
+    # To running
+
+    def spawn(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        network_info: Any,
+        power_on: bool,
+    ) -> None:
+        """Make a server; nothing is left of it where this fails.
+
+        The sandbox is made while the image loads and while Neutron still
+        allocates: network_info is not looked at before it is needed.
+        """
+        uuid = instance.uuid
+        with self._changing(), undoing.Undo(instance) as undo:
+            loading = self._loaders.submit(
+                self._images.ensure, context, instance, image_meta
+            )
+            undo.callback(self._checkpoints.remove, uuid)
+            self._run(
+                instance,
+                network_info,
+                lambda box: self._create(
+                    instance, loading.result(), box, undo
+                ),
+                undo,
+                power_on,
+            )
+
+    def power_on(self, instance: Any, network_info: Any) -> None:
+        """Make a server run that exists, whatever has happened to it.
+
+        Nothing of it is removed where this fails.
+        """
+        with self._changing(), undoing.Undo(instance) as undo:
+            self._run(
+                instance,
+                network_info,
+                lambda box: self._existing(instance, box),
+                undo,
+            )
+
+    def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
+        """Stop a server's process within ``grace`` seconds, and start it."""
+        self.power_off(instance, grace)
+        self.power_on(instance, network_info)
+
+    def _run(
+        self,
+        instance: Any,
+        network_info: Any,
+        container: Callable[[sandbox.Sandbox], str],
+        undo: undoing.Undo,
+        start: bool = True,
+    ) -> None:
+        """The one road.
+
+        :param container: gives the instance container for a sandbox; called
+            between the plugging and Neutron's confirmation of it
+        """
+        box = self._sandboxes.ensure(instance, undo)
+        self._network.check(network_info)
+        with self._network.waiting(instance, network_info):
+            self._connect(instance, network_info, box, undo)
+            name = container(box)
+        if start:
+            self._start(name)
+
+    def _connect(
+        self,
+        instance: Any,
+        network_info: Any,
+        box: sandbox.Sandbox,
+        undo: undoing.Undo,
+    ) -> None:
+        """Give the sandbox its ports; ones that are right are left alone."""
+        vifs = network.dump(network_info)
+        self._checkpoints.write(
+            instance.uuid,
+            checkpoint.Checkpoint(box.id, box.netns, tuple(vifs)),
+        )
+        plugged = self._network.plug(instance, network_info, box)
+        undo.callback(self._network.unplug, instance, plugged)
+        self._sandboxes.write_names(box, instance, network_info)
+        self._network.link(instance.uuid, box)
+        undo.callback(self._network.unlink, instance.uuid)
+
+    def _create(
+        self,
+        instance: Any,
+        image: model.ImageInfo,
+        box: sandbox.Sandbox,
+        undo: undoing.Undo,
+    ) -> str:
+        wanted = spec.server(
+            instance, self._host, image, box.id, self._settings
+        )
+        try:
+            name = self._client.create(wanted)
+        except exception.ContainerConflict as exc:
+            raise nova_exception.InstanceExists(name=wanted.name) from exc
+        undo.callback(self._client.remove, name)
+        return name
+
+    def _existing(self, instance: Any, box: sandbox.Sandbox) -> str:
+        with _instance_container(instance) as name:
+            found = self._client.inspect(name)
+        if found.network == f'container:{box.id}':
+            return found.id
+        return self._rebind(instance, found, box)
+
+    def _rebind(
+        self, instance: Any, old: model.ContainerInfo, box: sandbox.Sandbox
+    ) -> str:
+        """Move a server's root file system to a container on a new sandbox.
+
+        The engine ties a container for ever to the id of the sandbox that it
+        joined. Where somebody has removed that one, the content goes through
+        an image into a new container, and the old one is kept until that is
+        there.
+        """
+        LOG.warning(
+            'The sandbox of this server was removed behind our back: its '
+            'container is made again, with its content',
+            instance=instance,
+        )
+        reference = naming.rebind_reference(instance.uuid)
+        repository, _, tag = reference.rpartition(':')
+        image_id = self._client.commit(old.id, repository, tag, {}, False)
+        with undoing.Undo(instance) as undo:
+            self._client.rename(old.id, f'{old.name}-old')
+            undo.callback(self._client.rename, old.id, old.name)
+            image = self._client.inspect_image(image_id)
+            name = self._create(instance, image, box, undo)
+        self._client.remove(old.id)
+        return name
+
+    def _start(self, container: str) -> None:
+        try:
+            self._client.start(container)
+        except exception.EngineError as exc:
+            if exc.status != _BAD_REQUEST:
+                raise
+            raise exception.CommandRejected(reason=exc.reason) from exc
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Have the engine asked again after this, come of it what may."""
+        try:
+            yield
+        finally:
+            self._observed.changed()
+
+    # And back
+
+    def power_off(self, instance: Any, grace: int) -> None:
+        """Stop the server's process; its ports stay as they are.
+
+        :param grace: seconds until it is killed, 0 for at once
+        """
+        with self._changing(), _instance_container(instance) as name:
+            self._client.stop(name, grace)
+
+    def pause(self, instance: Any) -> None:
+        with self._changing(), _instance_container(instance) as name:
+            self._client.pause(name)
+
+    def unpause(self, instance: Any) -> None:
+        with self._changing(), _instance_container(instance) as name:
+            self._client.unpause(name)
+
+    def snapshot(
+        self,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        update_task_state: Any,
+    ) -> None:
+        """Make a Glance image of a server's root file system."""
+        with _instance_container(instance) as name:
+            self._images.snapshot(
+                context, instance, image_id, name, update_task_state
+            )
+
+    def destroy(
+        self, instance: Any, network_info: Any, destroy_disks: bool
+    ) -> None:
+        """Remove a server, or what is left of one; nothing is success.
+
+        Where a step fails the checkpoint is kept, so that a second try still
+        knows the ports.
+
+        :param destroy_disks: whether the root file system goes as well
+        """
+        uuid = instance.uuid
+        with self._changing():
+            if destroy_disks:
+                self._client.remove(naming.instance_name(uuid))
+            else:
+                self._client.stop_if_there(naming.instance_name(uuid))
+            with contextlib.ExitStack() as always:
+                always.callback(
+                    self._sandboxes.remove
+                    if destroy_disks
+                    else self._sandboxes.stop,
+                    uuid,
+                )
+                always.callback(self._network.unlink, uuid)
+                self._network.unplug(
+                    instance, self._known_vifs(uuid, network_info)
+                )
+            if destroy_disks:
+                self._client.remove_image(naming.rebind_reference(uuid))
+                self._checkpoints.remove(uuid)
+
+    def _known_vifs(self, uuid: str, network_info: Any) -> Any:
+        """What was plugged, and what Nova believes to be.
+
+        The checkpoint comes first: by now Neutron may have unbound the ports,
+        and Nova's view does not say any more how they were plugged.
+        """
+        known = self._checkpoints.read(uuid)
+        plugged = network.load(known.vifs if known else ())
+        ids = {vif['id'] for vif in plugged}
+        return [
+            *plugged,
+            *(vif for vif in network_info or () if vif['id'] not in ids),
+        ]
+
+    # Ports of a server that runs
+
+    def plug_vifs(self, instance: Any, network_info: Any) -> None:
+        """Repair what is missing of a running server's ports.
+
+        Nova calls this for each server when nova-compute starts. Without a
+        sandbox there is nothing to plug into: starting the server will do it.
+        """
+        self._network.check(network_info)
+        box = self._sandboxes.find(instance.uuid)
+        if box is None:
+            return
+        with undoing.Undo(instance) as undo:
+            self._connect(instance, network_info, box, undo)
+
+    def unplug_vifs(self, instance: Any, network_info: Any) -> None:
+        self._network.unplug(instance, network_info)
+
+    # What there is
+
+    def get_info(self, instance: Any) -> hardware.InstanceInfo:
+        found = self._observed.instances().get(instance.uuid)
+        if found is None:
+            raise nova_exception.InstanceNotFound(instance_id=instance.uuid)
+        return hardware.InstanceInfo(
+            state=_POWER_STATES[found.state], internal_id=found.id
+        )
+
+    def exists(self, instance: Any) -> bool:
+        return instance.uuid in self._observed.instances()
+
+    def names(self) -> list[str]:
+        return [row.name for row in self._observed.instances().values()]
+
+    def uuids(self) -> list[str]:
+        return list(self._observed.instances())

@@ -1,0 +1,137 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The sandbox: the container that owns an instance's network namespace."""
+
+import dataclasses
+from typing import Any
+
+from oslo_log import log as logging
+
+from novadocker import exception
+import novadocker.privsep.files
+import novadocker.privsep.netns
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import nic
+from novadocker.virt.docker import pause
+from novadocker.virt.docker import spec
+from novadocker.virt.docker import undo as undoing
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox.
+
+    :ivar pid: of its only process, on the host
+    :ivar netns: inode of its network namespace, which tells this life of the
+        sandbox from an earlier one, and its pid from a reused one
+    """
+
+    id: str
+    pid: int
+    netns: int
+    resolv_conf_path: str
+    hosts_path: str
+
+
+class Sandboxes:
+    """The sandboxes of this host."""
+
+    def __init__(
+        self,
+        client: engine.Client,
+        host: str,
+        architecture: str,
+        settings: spec.ServerSettings,
+    ) -> None:
+        self._client = client
+        self._host = host
+        self._architecture = architecture
+        self._settings = settings
+
+    def ensure(self, instance: Any, undo: undoing.Undo) -> Sandbox:
+        """Make the instance's sandbox run, and describe it.
+
+        A sandbox that has died is started again rather than replaced, since
+        the instance container is tied to it by its id for ever. Its namespace
+        is then a new, empty one.
+
+        :param undo: is told how to take back what was made
+        """
+        name = naming.sandbox_name(instance.uuid)
+        try:
+            self._create(instance)
+        except exception.ContainerConflict:
+            LOG.debug('The sandbox exists already', instance=instance)
+        else:
+            undo.callback(self._client.remove, name)
+        found = self.find(instance.uuid)
+        if found is None:
+            self._client.start(name)
+            undo.callback(self._client.stop, name, 0)
+            found = self.find(instance.uuid)
+        if found is None:
+            raise exception.EngineError(
+                500, f'the sandbox {name} ended as soon as it was started'
+            )
+        return found
+
+    def _create(self, instance: Any) -> None:
+        image = pause.sandbox_image(self._architecture)
+        wanted = spec.sandbox(instance, self._host, image.id, self._settings)
+        try:
+            self._client.create(wanted)
+        except exception.ImageNotFoundInEngine:
+            self._client.load([image.archive])
+            self._client.create(wanted)
+
+    def find(self, uuid: str) -> Sandbox | None:
+        """The instance's sandbox, None if it does not run."""
+        try:
+            found = self._client.inspect(naming.sandbox_name(uuid))
+        except exception.ContainerNotFound:
+            return None
+        if found.state is not model.ContainerState.RUNNING:
+            return None
+        return Sandbox(
+            id=found.id,
+            pid=found.pid,
+            netns=novadocker.privsep.netns.inode(found.pid),
+            resolv_conf_path=found.resolv_conf_path,
+            hosts_path=found.hosts_path,
+        )
+
+    def write_names(
+        self, sandbox: Sandbox, instance: Any, network_info: Any
+    ) -> None:
+        """Tell the instance its name servers, and the name of its addresses.
+
+        The engine wants to know these when the sandbox is created, which is
+        before Neutron has told them.
+        """
+        nics = nic.nics(network_info)
+        novadocker.privsep.files.write_sandbox_file(
+            sandbox.resolv_conf_path, nic.resolv_conf(nics)
+        )
+        novadocker.privsep.files.write_sandbox_file(
+            sandbox.hosts_path, nic.hosts(instance.hostname, nics)
+        )
+
+    def stop(self, uuid: str) -> None:
+        self._client.stop_if_there(naming.sandbox_name(uuid))
+
+    def remove(self, uuid: str) -> None:
+        self._client.remove(naming.sandbox_name(uuid))

@@ -1,0 +1,150 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""From Nova's words to specs of containers: pure functions."""
+
+import dataclasses
+import shlex
+from typing import Any
+
+from novadocker import exception
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+
+# Relative weight of one virtual CPU; the engine's default for a container.
+SHARES_PER_CPU = 1024
+MAX_SHARES = 262144
+
+# The sandbox holds one sleeping process.
+_SANDBOX_LIMITS = model.Limits(memory=16 * 1024**2, cpu_shares=2, pids=8)
+
+# Neutron assigns every address and route, and the driver sets them: nothing
+# is to be learnt from the network. The engine switches IPv6 off in a
+# namespace without a network of its own.
+_SANDBOX_SYSCTLS = {
+    'net.ipv6.conf.all.disable_ipv6': '0',
+    'net.ipv6.conf.default.disable_ipv6': '0',
+    'net.ipv6.conf.default.accept_ra': '0',
+    'net.ipv6.conf.default.autoconf': '0',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerSettings:
+    """What an operator decides for all servers.
+
+    :ivar pids_limit: processes and threads of one server
+    :ivar capabilities: what root may do in a server, without CAP_
+    :ivar console_log_size: bytes of one file of console output
+    """
+
+    pids_limit: int
+    capabilities: tuple[str, ...]
+    console_log_size: int
+
+    @property
+    def log_limits(self) -> model.LogLimits:
+        # Two, so that there is something to read right after a rotation.
+        return model.LogLimits(self.console_log_size, 2)
+
+
+def sandbox(
+    instance: Any, host: str, image_id: str, settings: ServerSettings
+) -> model.ContainerSpec:
+    """The container that owns an instance's namespace, name and resolver."""
+    return model.ContainerSpec(
+        name=naming.sandbox_name(instance.uuid),
+        image=image_id,
+        labels=naming.labels(instance.uuid, naming.ROLE_SANDBOX, host),
+        network='none',
+        limits=_SANDBOX_LIMITS,
+        log=settings.log_limits,
+        hostname=instance.hostname,
+        read_only=True,
+        sysctls=_SANDBOX_SYSCTLS,
+    )
+
+
+def server(
+    instance: Any,
+    host: str,
+    image: model.ImageInfo,
+    sandbox_id: str,
+    settings: ServerSettings,
+) -> model.ContainerSpec:
+    """The container that runs an instance's image.
+
+    It has a terminal and an open standard input, so that an image whose
+    command is a shell stays up.
+
+    :raises: CommandRejected if there is nothing to run
+    """
+    flavor = instance.flavor
+    command = _command(instance)
+    if command is None and not (image.command or image.entrypoint):
+        raise exception.CommandRejected(reason='the image names no command')
+    labels = naming.labels(instance.uuid, naming.ROLE_INSTANCE, host)
+    labels |= naming.usage_labels(
+        naming.Usage(flavor.vcpus, flavor.memory_mb, flavor.root_gb)
+    )
+    return model.ContainerSpec(
+        name=naming.instance_name(instance.uuid),
+        image=image.id,
+        labels=labels,
+        network=f'container:{sandbox_id}',
+        limits=model.Limits(
+            memory=flavor.memory_mb * 1024**2,
+            cpus=flavor.vcpus,
+            cpu_shares=min(flavor.vcpus * SHARES_PER_CPU, MAX_SHARES),
+            pids=settings.pids_limit,
+        ),
+        log=settings.log_limits,
+        command=command,
+        tty=True,
+        capabilities=settings.capabilities,
+    )
+
+
+def _command(instance: Any) -> tuple[str, ...] | None:
+    """The command that the image's properties give, as a shell splits it."""
+    line = instance.image_meta.properties.get('os_command_line')
+    if not line:
+        return None
+    try:
+        return tuple(shlex.split(line))
+    except ValueError as exc:
+        raise exception.CommandRejected(
+            reason=f'os_command_line cannot be split into words ({exc})'
+        ) from exc
+
+
+def refuse_unsupported(
+    instance: Any, block_device_info: Any, injected_files: Any, accel_info: Any
+) -> None:
+    """Refuse what a server would silently lack.
+
+    Called before anything is made.
+
+    :raises: FeatureNotSupported
+    """
+    devices = block_device_info or {}
+    unsupported = {
+        'volumes': devices.get('block_device_mapping'),
+        'an ephemeral disk': devices.get('ephemerals'),
+        'a swap disk': devices.get('swap') and instance.flavor.swap,
+        'injected files': injected_files,
+        'a config drive': instance.config_drive,
+        'accelerators': accel_info,
+    }
+    for feature, wanted in unsupported.items():
+        if wanted:
+            raise exception.FeatureNotSupported(feature=feature)
