@@ -17,13 +17,13 @@ installed there: an import finder points the name at a package of re-exports
 in our own tree.
 """
 
+from collections.abc import Sequence
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
 import sys
 import types
-from collections.abc import Sequence
 
 SHIM = 'nova.virt.novadocker'
 _SHIM_DIR = os.path.join(os.path.dirname(__file__), '_nova_virt')
