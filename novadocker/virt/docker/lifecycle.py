@@ -118,6 +118,7 @@ class Lifecycle:
                 self._images.ensure, context, instance, image_meta
             )
             undo.callback(self._checkpoints.remove, uuid)
+            undo.callback(self._network.unlink, uuid)
             self._run(
                 instance,
                 network_info,
@@ -175,16 +176,17 @@ class Lifecycle:
         undo: undoing.Undo,
     ) -> None:
         """Give the sandbox its ports; ones that are right are left alone."""
-        vifs = network.dump(network_info)
-        self._checkpoints.write(
-            instance.uuid,
-            checkpoint.Checkpoint(box.id, box.netns, tuple(vifs)),
+        known = self._checkpoints.read(instance.uuid)
+        wanted = checkpoint.Checkpoint(
+            box.id, box.netns, tuple(network.dump(network_info))
         )
+        self._checkpoints.write(instance.uuid, wanted)
         plugged = self._network.plug(instance, network_info, box)
         undo.callback(self._network.unplug, instance, plugged)
-        self._sandboxes.write_names(box, instance, network_info)
+        if plugged or known is None or known.netns != box.netns:
+            # Otherwise left alone: the files are the server's to change.
+            self._sandboxes.write_names(box, instance, network_info)
         self._network.link(instance.uuid, box)
-        undo.callback(self._network.unlink, instance.uuid)
 
     def _create(
         self,
