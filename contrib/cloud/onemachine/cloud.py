@@ -1,0 +1,328 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Bringing the cloud up, and down."""
+
+import datetime
+import functools
+import pathlib
+import shutil
+
+import tenacity
+
+from onemachine import accounts
+from onemachine import engine
+from onemachine import network
+from onemachine import packages
+from onemachine import services as services_mod
+from onemachine import settings as settings_mod
+from onemachine import steps
+
+
+class Cloud:
+    """One cloud on this machine.
+
+    The modules that need OpenStack's packages are imported where they are
+    used, after those are installed.
+    """
+
+    def __init__(self, settings: settings_mod.Settings) -> None:
+        self.settings = settings
+        self._datapath = network.datapath(settings)
+        self._services = {
+            service.name: service
+            for service in services_mod.services(settings, self._datapath)
+        }
+
+    @functools.cached_property
+    def processes(self):
+        from onemachine import processes
+
+        return processes.Processes(self.settings)
+
+    def up(self) -> None:
+        """Bring up whatever is not up."""
+        begin = datetime.datetime.now(datetime.UTC)
+        self._install()
+        self._configure()
+        fresh = not self._all_run()
+        self._start_foundation()
+        self._start_control_plane()
+        self._start_agents()
+        self._furnish(begin if fresh else None)
+
+    def _log(self, name: str) -> pathlib.Path:
+        return self.settings.log / f'{name}.log'
+
+    def _install(self) -> None:
+        settings = self.settings
+
+        def debian() -> None:
+            with steps.step('Debian packages', self._log('apt')):
+                packages.install_debian(settings, packages.missing())
+
+        def python() -> None:
+            with steps.step('Python packages', self._log('pip')):
+                packages.install_python(settings)
+                packages.install_driver(settings)
+
+        builders = packages.missing_to_build()
+        if builders:
+            with steps.step('Compiler', self._log('apt')):
+                packages.install_debian(settings, builders)
+        steps.together(debian, python)
+
+    def _configure(self) -> None:
+        from onemachine import configuration
+
+        settings = self.settings
+        with steps.step('Users and configuration', self._log('bootstrap')):
+            settings.run.mkdir(parents=True, exist_ok=True)
+            settings.state.mkdir(parents=True, exist_ok=True)
+            accounts.create(settings)
+            configuration.make_folders(settings)
+            files = configuration.Configuration(settings, self._datapath)
+            files.write()
+            files.write_supervisor(tuple(self._services.values()))
+        with steps.step('Supervisor', self._log('supervisord')):
+            self.processes.keep()
+
+    def _all_run(self) -> bool:
+        return all(
+            state['statename'] == 'RUNNING'
+            for state in self.processes.states().values()
+        )
+
+    def _start_foundation(self) -> None:
+        steps.together(
+            self._start_database,
+            self._start_queue,
+            self._start_network,
+            self._start_engine,
+        )
+
+    def _start_database(self) -> None:
+        from onemachine import database
+
+        with steps.step('MariaDB', self._log('mariadb')):
+            database.create(self.settings)
+            self.processes.start('mariadb')
+            self.processes.wait(
+                'mariadb', lambda: database.initialize(self.settings)
+            )
+
+    def _start_queue(self) -> None:
+        import socket
+
+        address = (self.settings.address, self.settings.ports.queue)
+        with steps.step('RabbitMQ', self._log('rabbitmq')):
+            self.processes.start('rabbitmq')
+            self.processes.wait(
+                'rabbitmq',
+                lambda: socket.create_connection(address, 5).close(),
+            )
+
+    def _start_network(self) -> None:
+        settings = self.settings
+        with steps.step(
+            f'Open vSwitch ({self._datapath})', self._log('openvswitch')
+        ):
+            network.create_database(settings)
+            self.processes.start('ovsdb')
+            self.processes.wait(
+                'ovsdb', lambda: network.initialize(settings, self._datapath)
+            )
+            self.processes.start('openvswitch')
+            self.processes.wait(
+                'openvswitch', lambda: network.switching(settings)
+            )
+
+    def _start_engine(self) -> None:
+        with steps.step('Docker', self._log('docker')):
+            engine.create_bridge(self.settings)
+            self.processes.start('docker')
+            self.processes.wait(
+                'docker', lambda: engine.docker(self.settings, 'version')
+            )
+
+    def _start_control_plane(self) -> None:
+        from onemachine import database
+        from onemachine import seed
+
+        schemas = database.Schemas(self.settings)
+
+        def keystone() -> None:
+            with steps.step('Keystone', self._log('schemas')):
+                schemas.keystone()
+                self._start_apis('keystone')
+            with steps.step('Users and catalog', self._log('keystone')):
+                seed.identity(self.settings)
+
+        def nova() -> None:
+            with steps.step("Nova's schemas", self._log('schemas')):
+                schemas.nova()
+
+        def others() -> None:
+            with steps.step('Other schemas', self._log('schemas')):
+                schemas.others()
+
+        steps.together(keystone, nova, others)
+        with steps.step('APIs', self._log('nova')):
+            self.processes.start(*services_mod.BRAINS)
+            self._start_apis(*services_mod.APIS)
+
+    def _start_apis(self, *names: str) -> None:
+        from onemachine import processes as processes_mod
+
+        self.processes.start(*names)
+        for name in names:
+            self.processes.wait(
+                name,
+                functools.partial(
+                    processes_mod.answers, self.settings, self._services[name]
+                ),
+            )
+
+    def _start_agents(self) -> None:
+        with steps.step('Agents', self.settings.log):
+            self.processes.start(*services_mod.AGENTS)
+
+    def _furnish(self, begin: datetime.datetime | None) -> None:
+        """Make what a user needs to begin.
+
+        :param begin: when given, wait for a report of every agent since
+        """
+        from onemachine import database
+        from onemachine import seed
+
+        settings = self.settings
+        if begin is not None:
+            with steps.step(
+                'Reports of all agents', self._log('nova-compute')
+            ):
+                self._patiently(lambda: seed.living(settings, begin))
+            with steps.step('Compute host', self._log('schemas')):
+                if not seed.mapped(settings):
+                    self._patiently(
+                        lambda: self._map_host(database.Schemas(settings))
+                    )
+        with steps.step('Flavors and network', self._log('neutron')):
+            seed.flavors(settings)
+            seed.network(settings)
+            self._patiently(lambda: seed.served(settings))
+
+    def _map_host(self, schemas) -> None:
+        from onemachine import seed
+
+        schemas.manage_nova('cell_v2', 'discover_hosts')
+        if not seed.mapped(self.settings):
+            raise RuntimeError('nova-compute has made no compute node yet')
+
+    def _patiently(self, work) -> None:
+        def check() -> None:
+            for name in self._services:
+                self.processes.check(name)
+            work()
+
+        tenacity.Retrying(
+            stop=tenacity.stop_after_delay(120),
+            wait=tenacity.wait_fixed(1),
+            retry=tenacity.retry_if_not_exception_type(steps.StepFailed),
+            reraise=True,
+        )(check)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all services."""
+        return tuple(self._services)
+
+    def restart(self, name: str) -> None:
+        """Stop a service and start it again, and wait until it is there."""
+        self.processes.stop(name)
+        self.processes.start(name)
+        if name in services_mod.APIS:
+            self._start_apis(name)
+        else:
+            self.processes.wait(name, lambda: self._must_run(name))
+
+    def _must_run(self, name: str) -> None:
+        state = self.processes.states()[name]['statename']
+        if state != 'RUNNING':
+            raise RuntimeError(f'it is {state}')
+
+    def down(self, purge: bool) -> None:
+        """Stop everything, and with purge remove it."""
+        settings = self.settings
+        if self.processes.kept():
+            with steps.step('Agents and APIs', self._log('supervisord')):
+                self.processes.stop(
+                    *(
+                        name
+                        for name in self._services
+                        if name not in services_mod.FOUNDATION
+                    )
+                )
+            with steps.step('Containers', self._log('docker')):
+                if self._runs('docker'):
+                    self._end_containers(purge)
+            with steps.step('Foundation', self._log('supervisord')):
+                if self._runs('openvswitch'):
+                    network.leave(settings)
+                    self.processes.wait_for_end('openvswitch')
+                self.processes.stop(*services_mod.FOUNDATION)
+                self.processes.end()
+        with steps.step('What others left', self._log('bootstrap')):
+            network.end_helpers(settings)
+            network.remove_namespaces(settings)
+        if purge:
+            with steps.step('Files and users', settings.log):
+                self._remove()
+
+    def _runs(self, name: str) -> bool:
+        return self.processes.states()[name]['statename'] == 'RUNNING'
+
+    def _end_containers(self, purge: bool) -> None:
+        engine.stop_containers(self.settings)
+        if purge:
+            engine.remove_containers(self.settings)
+
+    def _remove(self) -> None:
+        settings = self.settings
+        engine.remove_bridge(settings)
+        accounts.remove(settings)
+        for folder in (settings.etc, settings.folder):
+            _unmount_below(folder)
+            shutil.rmtree(folder)
+
+
+def environment(settings: settings_mod.Settings, user: str) -> dict[str, str]:
+    """What the command openstack needs, as 'admin' or 'demo'."""
+    return {
+        'OS_AUTH_URL': f'{settings.url("keystone")}/v3',
+        'OS_IDENTITY_API_VERSION': '3',
+        'OS_USERNAME': user,
+        'OS_PASSWORD': settings_mod.secrets_of(settings)[user],
+        'OS_PROJECT_NAME': user,
+        'OS_USER_DOMAIN_NAME': 'Default',
+        'OS_PROJECT_DOMAIN_NAME': 'Default',
+        'OS_REGION_NAME': settings.region,
+        'DOCKER_HOST': f'unix://{settings.engine_socket}',
+        'OVS_RUNDIR': f'{settings.run}/openvswitch',
+    }
+
+
+def _unmount_below(folder: pathlib.Path) -> None:
+    """Unmount what an engine that did not end well has left."""
+    table = pathlib.Path('/proc/self/mounts').read_text().splitlines()
+    points = [line.split()[1] for line in table]
+    for point in reversed(points):
+        if point.startswith(f'{folder}/'):
+            steps.answer(['umount', '--lazy', point])

@@ -1,0 +1,154 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Open vSwitch of the cloud's own, and what it leaves in the kernel."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+from onemachine import settings as settings_mod
+from onemachine import steps
+
+_SCHEMA = pathlib.Path('/usr/share/openvswitch/vswitch.ovsschema')
+_NAMESPACES = pathlib.Path('/run/netns')
+
+
+def datapath(settings: settings_mod.Settings) -> str:
+    """'system' where the kernel switches, else 'netdev'.
+
+    The kernel has one datapath of that type, which belongs to the Open
+    vSwitch that is on the machine already, if there is one.
+    """
+    if settings.datapath:
+        return settings.datapath
+    remembered = settings.state / 'datapath'
+    if remembered.exists():
+        return remembered.read_text().strip()
+    subprocess.run(
+        ['modprobe', 'openvswitch'], capture_output=True, check=False
+    )
+    module = pathlib.Path('/sys/module/openvswitch').exists()
+    taken = pathlib.Path('/sys/class/net/ovs-system').exists()
+    found = 'system' if module and not taken else 'netdev'
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    remembered.write_text(found + '\n')
+    return found
+
+
+def create_database(settings: settings_mod.Settings) -> None:
+    """Make the configuration database of Open vSwitch."""
+    path = settings.state / 'openvswitch' / 'conf.db'
+    if not path.exists():
+        steps.run(
+            ['ovsdb-tool', 'create', path, _SCHEMA],
+            settings.log / 'bootstrap.log',
+        )
+
+
+def initialize(settings: settings_mod.Settings, kind: str) -> None:
+    """Write what ovs-vswitchd reads at its start."""
+    values = [f'external_ids:system-id={os.uname().nodename}']
+    if kind == 'netdev':
+        # The packets of a veth carry unfinished checksums. This makes Open
+        # vSwitch take them as they are.
+        values.append('other_config:userspace-tso-enable=true')
+    vsctl(settings, '--no-wait', 'init')
+    vsctl(settings, '--no-wait', 'set', 'Open_vSwitch', '.', *values)
+
+
+def switching(settings: settings_mod.Settings) -> None:
+    """Fail unless ovs-vswitchd has taken up the configuration."""
+    steps.answer(
+        [
+            'ovs-appctl',
+            '-t',
+            settings.run / 'openvswitch' / 'ovs-vswitchd.ctl',
+            'version',
+        ]
+    )
+
+
+def vsctl(settings: settings_mod.Settings, *words: str) -> str:
+    """Call ovs-vsctl on the cloud's database."""
+    return steps.answer(
+        [
+            'ovs-vsctl',
+            '--timeout=10',
+            f'--db=unix:{settings.ovsdb_socket}',
+            *words,
+        ]
+    )
+
+
+def leave(settings: settings_mod.Settings) -> None:
+    """Let ovs-vswitchd end so that no device of its own stays."""
+    control = settings.run / 'openvswitch' / 'ovs-vswitchd.ctl'
+    steps.run(
+        ['ovs-appctl', '-T', '30', '-t', control, 'exit', '--cleanup'],
+        settings.log / 'bootstrap.log',
+    )
+
+
+def end_helpers(settings: settings_mod.Settings) -> None:
+    """End what the cloud's processes have started and left running.
+
+    Such are the agents' dnsmasq and haproxy. They are known by the mark in
+    their environment that supervisor gave.
+    """
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        for _ in range(20):
+            left = _marked(settings)
+            if not left:
+                return
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, ending)
+            time.sleep(0.25)
+    raise RuntimeError(f'these do not end: {left}')
+
+
+def _marked(settings: settings_mod.Settings) -> list[int]:
+    mark = f'NOVA_DOCKER_CLOUD={settings.folder}'.encode()
+    found = []
+    for entry in pathlib.Path('/proc').glob('[0-9]*'):
+        # Other's processes may be out of reach even for root.
+        with contextlib.suppress(
+            PermissionError, FileNotFoundError, ProcessLookupError
+        ):
+            if mark in (entry / 'environ').read_bytes().split(b'\0'):
+                found.append(int(entry.name))
+    return found
+
+
+def remove_namespaces(settings: settings_mod.Settings) -> None:
+    """Remove the DHCP namespaces of the cloud's networks.
+
+    The agent has one folder for each network that it serves.
+    """
+    for folder in (settings.state / 'neutron' / 'dhcp').glob('*'):
+        name = f'qdhcp-{folder.name}'
+        if (_NAMESPACES / name).exists():
+            steps.run(
+                ['ip', 'netns', 'delete', name],
+                settings.log / 'bootstrap.log',
+            )
+
+
+def remove_dangling_links() -> None:
+    """Remove the names of namespaces whose process is gone."""
+    for link in _NAMESPACES.glob('*'):
+        if link.is_symlink() and not link.exists():
+            link.unlink()

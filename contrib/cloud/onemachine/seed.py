@@ -1,0 +1,190 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Users, endpoints, flavors and networks, through the SDK.
+
+One process: the command openstack takes two seconds for each call.
+"""
+
+import datetime
+
+import openstack
+
+from onemachine import settings as settings_mod
+
+_CATALOG = {
+    'glance': ('image', ''),
+    'placement': ('placement', ''),
+    'neutron': ('network', ''),
+    'nova': ('compute', '/v2.1'),
+}
+_FLAVORS = (
+    # name, vcpus, MiB of memory, GiB of disk
+    ('docker.tiny', 1, 64, 1),
+    ('docker.small', 1, 256, 2),
+    ('docker.medium', 2, 1024, 4),
+)
+
+
+def connect(
+    settings: settings_mod.Settings, user: str = 'admin'
+) -> openstack.connection.Connection:
+    """A connection as 'admin' or 'demo', each in the project of its name."""
+    return openstack.connect(
+        load_yaml_config=False,
+        load_envvars=False,
+        auth_url=f'{settings.url("keystone")}/v3',
+        username=user,
+        password=settings_mod.secrets_of(settings)[user],
+        project_name=user,
+        user_domain_name='Default',
+        project_domain_name='Default',
+        region_name=settings.region,
+        identity_api_version='3',
+    )
+
+
+def identity(settings: settings_mod.Settings) -> None:
+    """Make users, roles and the catalog."""
+    cloud = connect(settings)
+    secrets = settings_mod.secrets_of(settings)
+    roles = {role.name: role for role in cloud.identity.roles()}
+    for name in ('service', 'admin', 'member', 'reader'):
+        if name not in roles:
+            roles[name] = cloud.identity.create_role(name=name)
+    projects = {
+        name: cloud.identity.find_project(name)
+        or cloud.identity.create_project(name=name, domain_id='default')
+        for name in ('service', 'demo')
+    }
+    for name in _CATALOG:
+        user = _user(cloud, name, secrets['service'])
+        for role in ('admin', 'service'):
+            cloud.identity.assign_project_role_to_user(
+                projects['service'], user, roles[role]
+            )
+    user = _user(cloud, 'demo', secrets['demo'])
+    cloud.identity.assign_project_role_to_user(
+        projects['demo'], user, roles['member']
+    )
+    _catalog(cloud, settings)
+
+
+def _user(cloud, name: str, password: str):
+    user = cloud.identity.find_user(name)
+    if user is None:
+        return cloud.identity.create_user(
+            name=name, password=password, domain_id='default'
+        )
+    return user
+
+
+def _catalog(cloud, settings: settings_mod.Settings) -> None:
+    known = {service.type: service for service in cloud.identity.services()}
+    endpoints = {
+        (endpoint.service_id, endpoint.interface): endpoint
+        for endpoint in cloud.identity.endpoints()
+    }
+    for name, (kind, path) in _CATALOG.items():
+        service = known.get(kind) or cloud.identity.create_service(
+            name=name, type=kind
+        )
+        url = settings.url(name) + path
+        for interface in ('public', 'internal', 'admin'):
+            endpoint = endpoints.get((service.id, interface))
+            if endpoint is None:
+                cloud.identity.create_endpoint(
+                    service_id=service.id,
+                    interface=interface,
+                    url=url,
+                    region_id=settings.region,
+                )
+            elif endpoint.url != url:
+                cloud.identity.update_endpoint(endpoint, url=url)
+
+
+def flavors(settings: settings_mod.Settings) -> None:
+    """Make the flavors."""
+    cloud = connect(settings)
+    known = {flavor.name for flavor in cloud.compute.flavors()}
+    for name, vcpus, memory, disk in _FLAVORS:
+        if name not in known:
+            cloud.compute.create_flavor(
+                name=name, vcpus=vcpus, ram=memory, disk=disk
+            )
+
+
+def network(settings: settings_mod.Settings) -> None:
+    """Make the network of the project demo."""
+    cloud = connect(settings, 'demo')
+    found = cloud.network.find_network('demo')
+    if found is None:
+        found = cloud.network.create_network(name='demo')
+    if not found.subnet_ids:
+        cloud.network.create_subnet(
+            name='demo',
+            network_id=found.id,
+            ip_version=4,
+            cidr=settings.demo_subnet,
+        )
+
+
+def living(settings: settings_mod.Settings, since: datetime.datetime) -> None:
+    """Fail unless all agents and services have reported since then.
+
+    :param since: aware, UTC
+    :raises RuntimeError: naming those that have not
+    """
+    cloud = connect(settings)
+    seen = {}
+    for agent in cloud.network.agents():
+        seen[agent.binary] = agent.last_heartbeat_at.replace('Z', '')
+    for service in cloud.compute.services():
+        seen[service.binary] = service.updated_at
+    wanted = (
+        'neutron-openvswitch-agent',
+        'neutron-dhcp-agent',
+        'neutron-metadata-agent',
+        'nova-conductor',
+        'nova-scheduler',
+        'nova-compute',
+    )
+    silent = [
+        name
+        for name in wanted
+        if not seen.get(name)
+        or datetime.datetime.fromisoformat(seen[name]).replace(
+            tzinfo=datetime.UTC
+        )
+        < since
+    ]
+    if silent:
+        raise RuntimeError('no word from ' + ', '.join(silent))
+
+
+def mapped(settings: settings_mod.Settings) -> bool:
+    """Whether the API knows the compute host."""
+    return any(True for _ in connect(settings).compute.hypervisors())
+
+
+def served(settings: settings_mod.Settings) -> None:
+    """Fail unless DHCP serves the network of the project demo.
+
+    :raises RuntimeError: its port is not there or not up
+    """
+    cloud = connect(settings)
+    found = connect(settings, 'demo').network.find_network('demo')
+    ports = cloud.network.ports(
+        network_id=found.id, device_owner='network:dhcp'
+    )
+    if not any(port.status == 'ACTIVE' for port in ports):
+        raise RuntimeError('DHCP does not serve the network yet')

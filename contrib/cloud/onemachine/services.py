@@ -1,0 +1,282 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The processes of the cloud, and the order they start in."""
+
+import dataclasses
+import typing
+
+from onemachine import settings as settings_mod
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A process that supervisor keeps.
+
+    :ivar configuration: files below the folder of configuration; the process
+        is started again when one of them changed
+    :ivar ready: path of the API that answers when the service is ready
+    """
+
+    name: str
+    command: str
+    user: str = 'root'
+    environment: typing.Mapping[str, str] = dataclasses.field(
+        default_factory=dict
+    )
+    configuration: tuple[str, ...] = ()
+    stop_signal: str = 'TERM'
+    stop_seconds: int = 20
+    ready: str = ''
+
+
+FOUNDATION = ('mariadb', 'rabbitmq', 'ovsdb', 'openvswitch', 'docker')
+APIS = ('keystone', 'glance', 'placement', 'neutron', 'nova', 'nova-metadata')
+# Start these before the agents that talk to them.
+BRAINS = (
+    'neutron-rpc',
+    'neutron-periodic',
+    'nova-conductor',
+    'nova-scheduler',
+)
+AGENTS = (
+    'neutron-openvswitch',
+    'neutron-dhcp',
+    'neutron-metadata',
+    'nova-compute',
+    'nova-serialproxy',
+)
+
+_NEUTRON = ('neutron/neutron.conf', 'neutron/ml2_conf.ini')
+_NOVA = ('nova/nova.conf', 'nova/nova-db.conf')
+
+_PORTS = {'nova-metadata': 'metadata'}
+_MODULES = {
+    'keystone': 'keystone.wsgi.api',
+    'glance': 'glance.wsgi.api',
+    'placement': 'placement.wsgi.api',
+    'neutron': 'neutron.wsgi.api',
+    'nova': 'nova.wsgi.osapi_compute',
+    'nova-metadata': 'nova.wsgi.metadata',
+}
+
+
+def port(settings: settings_mod.Settings, api: str) -> int:
+    return getattr(settings.ports, _PORTS.get(api, api))
+
+
+def uwsgi_values(settings: settings_mod.Settings, api: str) -> dict:
+    """What the uWSGI configuration of an API is made of."""
+    return {
+        'module': _MODULES[api],
+        'port': port(settings, api),
+        # Keystone caches within its process.
+        'processes': 1 if api == 'keystone' else settings.workers,
+    }
+
+
+def services(
+    settings: settings_mod.Settings, datapath: str
+) -> tuple[Service, ...]:
+    """All processes, the ones that others need first."""
+    return (
+        *_foundation(settings, datapath),
+        *_apis(settings),
+        *_neutron(settings),
+        *_nova(settings),
+    )
+
+
+def _foundation(
+    settings: settings_mod.Settings, datapath: str
+) -> tuple[Service, ...]:
+    state, run, ports = settings.state, settings.run, settings.ports
+    ovs = run / 'openvswitch'
+    vswitchd = '--disable-system' if datapath == 'netdev' else ''
+    return (
+        Service(
+            'mariadb',
+            '/usr/sbin/mariadbd --no-defaults '
+            f'--datadir={state}/mariadb --socket={run}/mariadb/socket '
+            f'--pid-file={run}/mariadb/pid '
+            f'--bind-address={settings.address} --port={ports.database} '
+            '--max-connections=1000 --skip-name-resolve '
+            '--innodb-flush-log-at-trx-commit=2 --performance-schema=off '
+            '--character-set-server=utf8mb4',
+            user='mysql',
+        ),
+        Service(
+            'rabbitmq',
+            '/usr/lib/rabbitmq/bin/rabbitmq-server',
+            user='rabbitmq',
+            environment=rabbitmq_environment(settings),
+            configuration=('rabbitmq/rabbitmq.conf',),
+        ),
+        Service(
+            'ovsdb',
+            f'ovsdb-server {state}/openvswitch/conf.db '
+            f'--remote=punix:{settings.ovsdb_socket} '
+            f'--remote=ptcp:{ports.ovsdb}:{settings.address} '
+            f'--pidfile={ovs}/ovsdb-server.pid '
+            f'--unixctl={ovs}/ovsdb-server.ctl',
+        ),
+        Service(
+            'openvswitch',
+            f'ovs-vswitchd unix:{settings.ovsdb_socket} {vswitchd} '
+            f'--pidfile={ovs}/ovs-vswitchd.pid '
+            f'--unixctl={ovs}/ovs-vswitchd.ctl',
+        ),
+        Service(
+            'docker',
+            f'dockerd --host=unix://{settings.engine_socket} '
+            f'--group={settings.engine_group} '
+            f'--data-root={state}/docker --exec-root={run}/docker '
+            f'--pidfile={run}/docker.pid --bridge={settings.engine_bridge} '
+            '--iptables=false --ip6tables=false --ip-forward=false '
+            '--ip-masq=false --live-restore --log-driver=json-file '
+            '--log-opt=max-size=10m --log-opt=max-file=2 '
+            f'--config-file={settings.etc}/docker.json',
+        ),
+    )
+
+
+def rabbitmq_environment(
+    settings: settings_mod.Settings,
+) -> dict[str, str]:
+    state = settings.state / 'rabbitmq'
+    arguments = (
+        '-kernel inet_dist_use_interface {127,0,0,1} '
+        f'-kernel inet_dist_listen_min {settings.ports.erlang} '
+        f'-kernel inet_dist_listen_max {settings.ports.erlang}'
+    )
+    return {
+        'HOME': str(state),
+        'RABBITMQ_CONF_ENV_FILE': '/dev/null',
+        'RABBITMQ_CONFIG_FILE': f'{settings.etc}/rabbitmq/rabbitmq.conf',
+        'RABBITMQ_ENABLED_PLUGINS_FILE': f'{state}/enabled_plugins',
+        'RABBITMQ_MNESIA_BASE': f'{state}/mnesia',
+        'RABBITMQ_LOG_BASE': f'{state}/log',
+        'RABBITMQ_NODENAME': 'nova-docker-cloud@localhost',
+        'RABBITMQ_NODE_IP_ADDRESS': settings.address,
+        'RABBITMQ_NODE_PORT': str(settings.ports.queue),
+        'RABBITMQ_DIST_PORT': str(settings.ports.erlang),
+        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': arguments,
+        'ERL_EPMD_ADDRESS': settings.address,
+        'ERL_EPMD_PORT': str(settings.ports.epmd),
+    }
+
+
+def configuration_environment(
+    settings: settings_mod.Settings,
+) -> dict[str, str]:
+    """How the WSGI applications and the commands find their files."""
+    etc = settings.etc
+    paste = settings.venv / 'etc' / 'nova' / 'api-paste.ini'
+    return {
+        'OS_KEYSTONE_CONFIG_DIR': f'{etc}/keystone',
+        'OS_GLANCE_CONFIG_DIR': f'{etc}/glance',
+        'OS_PLACEMENT_CONFIG_DIR': f'{etc}/placement',
+        'OS_NEUTRON_CONFIG_DIR': f'{etc}/neutron',
+        'OS_NEUTRON_CONFIG_FILES': 'neutron.conf;ml2_conf.ini',
+        'OS_NOVA_CONFIG_DIR': f'{etc}/nova',
+        # Nova takes the first file for that of paste.
+        'OS_NOVA_CONFIG_FILES': f'{paste};nova.conf;nova-db.conf',
+    }
+
+
+def _apis(settings: settings_mod.Settings) -> tuple[Service, ...]:
+    files = {
+        'keystone': ('keystone/keystone.conf',),
+        'glance': ('glance/glance-api.conf',),
+        'placement': ('placement/placement.conf',),
+        'neutron': _NEUTRON,
+        'nova': _NOVA,
+        'nova-metadata': _NOVA,
+    }
+    # Neutron leaves a file in the folder for temporary ones.
+    environment = {
+        **configuration_environment(settings),
+        'TMPDIR': f'{settings.run}/control',
+    }
+    return tuple(
+        Service(
+            name,
+            f'{settings.bin}/uwsgi --ini {settings.etc}/uwsgi/{name}.ini',
+            user=settings.control_user,
+            environment=environment,
+            configuration=(*files[name], f'uwsgi/{name}.ini'),
+            ready='/healthcheck' if name == 'glance' else '/',
+        )
+        for name in APIS
+    )
+
+
+def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
+    def service(name: str, program: str, user: str, *extra: str) -> Service:
+        files = ('neutron/neutron.conf', *extra)
+        options = ' '.join(
+            f'--config-file {settings.etc}/{path}' for path in files
+        )
+        return Service(
+            name,
+            f'{settings.bin}/{program} {options}',
+            user=user,
+            configuration=files,
+        )
+
+    control = settings.control_user
+    ml2 = 'neutron/ml2_conf.ini'
+    return (
+        service('neutron-rpc', 'neutron-rpc-server', control, ml2),
+        service('neutron-periodic', 'neutron-periodic-workers', control, ml2),
+        service(
+            'neutron-openvswitch',
+            'neutron-openvswitch-agent',
+            'root',
+            'neutron/openvswitch_agent.ini',
+        ),
+        service(
+            'neutron-dhcp',
+            'neutron-dhcp-agent',
+            'root',
+            'neutron/dhcp_agent.ini',
+        ),
+        service(
+            'neutron-metadata',
+            'neutron-metadata-agent',
+            'root',
+            'neutron/metadata_agent.ini',
+        ),
+    )
+
+
+def _nova(settings: settings_mod.Settings) -> tuple[Service, ...]:
+    def service(name: str, user: str, *files: str) -> Service:
+        options = ' '.join(
+            f'--config-file {settings.etc}/{path}' for path in files
+        )
+        return Service(
+            name,
+            f'{settings.bin}/{name} {options}',
+            user=user,
+            configuration=files,
+            stop_seconds=30,
+        )
+
+    control = settings.control_user
+    return (
+        service('nova-conductor', control, *_NOVA),
+        service('nova-scheduler', control, *_NOVA),
+        # One file: rootwrap's filters know that shape of a call alone.
+        service('nova-compute', settings.nova_user, 'nova/nova.conf'),
+        service('nova-serialproxy', control, *_NOVA),
+    )
