@@ -18,10 +18,10 @@ would then not find the driver: this module imports little and cannot fail.
 """
 
 from os_vif import exception
-from os_vif import plugin
 from os_vif.objects import host_info
 from os_vif.objects import instance_info as os_vif_instance
 from os_vif.objects import vif as os_vif_vif
+from os_vif import plugin
 
 from novadocker import nova_loader
 

@@ -348,7 +348,7 @@ class TreeTestCase(base.BaseTestCase):
         found = [
             str(path.relative_to(_PACKAGE))
             for path in sorted(_PACKAGE.rglob('*.py'))
-            if not _has_licence(path)
+            if path.stat().st_size and not _has_licence(path)
         ]
         self.assertEqual([], found)
 
