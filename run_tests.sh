@@ -88,7 +88,9 @@ function install_packages {
         is_installed "${package}" || missing+=("${package}")
     done < <(
         printf '%s\n' git python3 python3-venv
-        for stage in "$@"; do packages_of "${stage}"; done | sort --unique
+        printf '%s\n' "$@" | while read -r stage; do
+            packages_of "${stage}"
+        done | sort --unique
     )
     ((${#missing[@]})) || return 0
     say "installing ${missing[*]}"

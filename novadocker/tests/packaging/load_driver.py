@@ -34,7 +34,9 @@ def main() -> None:
     with (
         # Neither conductor nor Placement answers here, and the service is
         # not to begin its work.
-        mock.patch.object(conductor_api.API, 'wait_until_ready', autospec=True),
+        mock.patch.object(
+            conductor_api.API, 'wait_until_ready', autospec=True
+        ),
         mock.patch.object(report, 'SchedulerReportClient', autospec=True),
         mock.patch.object(utils, 'raise_if_old_compute', autospec=True),
         mock.patch.object(service, 'serve', autospec=True) as serve,

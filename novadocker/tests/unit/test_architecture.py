@@ -241,8 +241,10 @@ def _broad_handlers(
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ExceptHandler) and _is_broad(child.type):
                 yield function, child
-            inner = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-            yield from walk(child, child.name if inner else function)
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from walk(child, child.name)
+            else:
+                yield from walk(child, function)
 
     return walk(module.tree, '')
 
