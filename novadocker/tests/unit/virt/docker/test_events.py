@@ -1,0 +1,220 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import queue
+import threading
+from unittest import mock
+
+from nova.virt import event as virtevent
+from oslotest import base
+
+from novadocker import exception
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import events
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import observed
+
+UUID = '6c4c3d3a-0c37-4a3f-9d5c-7e4f0d1c2b3a'
+RUNNING = model.ContainerState.RUNNING
+EXITED = model.ContainerState.EXITED
+
+
+class Stream:
+    """An event stream that a test feeds, and may break."""
+
+    def __init__(self):
+        self.queue = queue.SimpleQueue()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def __iter__(self):
+        return iter(self.queue.get, None)
+
+    def close(self):
+        self.queue.put(None)
+
+
+class EventsTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.streams = []
+        self.opened = queue.SimpleQueue()
+        self.client = mock.create_autospec(engine.Client, instance=True)
+        self.client.events.side_effect = self.open_stream
+        self.state(RUNNING)
+        self.emitted = queue.SimpleQueue()
+        for name, value in (('RETRY', (0,)), ('REPEAT_STOPPED', (0, 0.05))):
+            patch = mock.patch.object(events, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.events = events.Events(
+            self.client,
+            observed.Observed(self.client, 'host1'),
+            'host1',
+            self.emitted.put,
+        )
+        self.addCleanup(self.events.stop)
+
+    def open_stream(self, _filter):
+        stream = Stream()
+        self.opened.put(stream)
+        return stream
+
+    def start(self):
+        self.events.start()
+        return self.opened.get(timeout=5)
+
+    def state(self, state, uuid=UUID):
+        self.client.list_containers.return_value = [
+            model.ContainerSummary(
+                id='id',
+                name='name',
+                state=state,
+                labels=naming.labels(uuid, naming.ROLE_INSTANCE, 'host1'),
+                image_id='image',
+            )
+        ]
+
+    def event(self, action, **kwargs):
+        return model.Event(
+            action=action,
+            container_id='id',
+            labels=naming.labels(UUID, naming.ROLE_INSTANCE, 'host1'),
+            time=0,
+            **kwargs,
+        )
+
+    def next(self):
+        found = self.emitted.get(timeout=5)
+        return found.get_instance_uuid(), found.get_transition()
+
+    def assert_silence(self):
+        self.assertRaises(queue.Empty, self.emitted.get, timeout=0.2)
+
+    def test_each_event_reaches_nova(self):
+        stream = self.start()
+        for action, state, transition in (
+            (
+                model.EventAction.PAUSE,
+                model.ContainerState.PAUSED,
+                virtevent.EVENT_LIFECYCLE_PAUSED,
+            ),
+            (
+                model.EventAction.UNPAUSE,
+                RUNNING,
+                virtevent.EVENT_LIFECYCLE_RESUMED,
+            ),
+            (
+                model.EventAction.START,
+                RUNNING,
+                virtevent.EVENT_LIFECYCLE_STARTED,
+            ),
+        ):
+            self.state(state)
+            stream.queue.put(self.event(action))
+            self.assertEqual((UUID, transition), self.next())
+
+    def test_the_end_is_told_twice(self):
+        """Nova may be busy with the server the first time."""
+        stream = self.start()
+        self.state(EXITED)
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=1))
+
+        stopped = (UUID, virtevent.EVENT_LIFECYCLE_STOPPED)
+        self.assertEqual(stopped, self.next())
+        self.assertEqual(stopped, self.next())
+        self.assert_silence()
+
+    def test_the_end_is_not_told_of_a_server_that_runs_again(self):
+        stream = self.start()
+        self.state(RUNNING)
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=1))
+
+        self.assert_silence()
+
+    def test_what_happened_while_the_engine_was_away(self):
+        stream = self.start()
+        self.state(EXITED)
+        stream.close()
+
+        self.opened.get(timeout=5)
+        self.assertEqual(
+            (UUID, virtevent.EVENT_LIFECYCLE_STOPPED), self.next()
+        )
+
+    def test_nothing_is_told_at_the_start(self):
+        self.state(EXITED)
+        self.start()
+
+        self.assert_silence()
+
+    def test_comes_back_when_the_engine_does(self):
+        failures = [
+            exception.EngineUnavailable(reason='no'),
+            ValueError('surprise'),
+            exception.EngineUnavailable(reason='no'),
+        ]
+
+        def open_at_last(labels):
+            if failures:
+                raise failures.pop()
+            return self.open_stream(labels)
+
+        self.client.events.side_effect = open_at_last
+        stream = self.start()
+        self.state(EXITED)
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=1))
+
+        self.assertEqual(
+            (UUID, virtevent.EVENT_LIFECYCLE_STOPPED), self.next()
+        )
+
+    def test_a_nova_that_fails_does_not_end_it(self):
+        told = []
+
+        def fail_first(event):
+            told.append(event)
+            if len(told) == 1:
+                raise ValueError('database away')
+            self.emitted.put(event)
+
+        self.events = events.Events(
+            self.client,
+            observed.Observed(self.client, 'host1'),
+            'host1',
+            fail_first,
+        )
+        self.addCleanup(self.events.stop)
+        stream = self.start()
+        stream.queue.put(self.event(model.EventAction.START))
+        stream.queue.put(self.event(model.EventAction.START))
+
+        self.assertEqual(
+            (UUID, virtevent.EVENT_LIFECYCLE_STARTED), self.next()
+        )
+
+    def test_stop_ends_both_threads(self):
+        before = set(threading.enumerate())
+        self.start()
+        ours = set(threading.enumerate()) - before
+        self.assertEqual(2, len(ours))
+
+        self.events.stop()
+
+        for thread in ours:
+            thread.join(5)
+            self.assertFalse(thread.is_alive(), thread.name)

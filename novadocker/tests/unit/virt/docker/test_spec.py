@@ -1,0 +1,173 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+from nova import exception as nova_exception
+from oslotest import base
+
+from novadocker import exception
+from novadocker.tests.fixtures import instances
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import spec
+
+UUID = '6c4c3d3a-0c37-4a3f-9d5c-7e4f0d1c2b3a'
+SETTINGS = spec.ServerSettings(
+    pids_limit=100, capabilities=('CHOWN', 'KILL'), console_log_size=65536
+)
+IMAGE = model.ImageInfo(
+    id='sha256:' + 'a' * 64,
+    tags=(),
+    size=1,
+    architecture='amd64',
+    os='linux',
+    labels={},
+    parent='',
+    entrypoint=(),
+    command=('/bin/sh',),
+)
+
+
+def an_instance(**flavor):
+    return instances.an_instance(
+        uuid=UUID, flavor={'vcpus': 2, 'root_gb': 3} | flavor
+    )
+
+
+def with_command(line):
+    return instances.an_instance(os_command_line=line)
+
+
+def a_server(instance, image=IMAGE):
+    return spec.server(instance, 'host1', image, 'box', SETTINGS)
+
+
+class ServerTestCase(base.BaseTestCase):
+    def test_flavor_becomes_limits(self):
+        found = a_server(an_instance(vcpus=2, memory_mb=512))
+
+        self.assertEqual(
+            model.Limits(
+                memory=512 * 1024**2, cpus=2, cpu_shares=2048, pids=100
+            ),
+            found.limits,
+        )
+
+    def test_weight_stays_within_what_the_kernel_takes(self):
+        found = a_server(an_instance(vcpus=1000))
+
+        self.assertEqual(262144, found.limits.cpu_shares)
+
+    def test_joins_the_sandbox(self):
+        self.assertEqual('container:box', a_server(an_instance()).network)
+
+    def test_is_known_by_its_labels(self):
+        labels = a_server(an_instance(vcpus=2, memory_mb=512)).labels
+
+        self.assertEqual(UUID, naming.instance_uuid(labels))
+        self.assertEqual(naming.Usage(2, 512, 3), naming.usage(labels))
+        self.assertEqual('host1', labels[naming.LABEL_HOST])
+        self.assertEqual(naming.ROLE_INSTANCE, labels[naming.LABEL_ROLE])
+
+    def test_has_a_terminal_so_that_a_shell_stays(self):
+        self.assertTrue(a_server(an_instance()).tty)
+
+    def test_has_only_the_capabilities_of_the_operator(self):
+        self.assertEqual(
+            ('CHOWN', 'KILL'), a_server(an_instance()).capabilities
+        )
+
+    def test_runs_the_images_command_unless_told_else(self):
+        self.assertIsNone(a_server(an_instance()).command)
+
+    def test_os_command_line_is_split_as_a_shell_does(self):
+        found = a_server(with_command('/bin/sh -c "echo a b"'))
+
+        self.assertEqual(('/bin/sh', '-c', 'echo a b'), found.command)
+
+    def test_os_command_line_that_cannot_be_split_is_refused(self):
+        self.assertRaises(
+            exception.CommandRejected,
+            a_server,
+            with_command('echo "a'),
+        )
+
+    def test_image_without_any_command_is_refused(self):
+        bare = model.ImageInfo(
+            **{**IMAGE.__dict__, 'command': (), 'entrypoint': ()}
+        )
+
+        self.assertRaises(
+            exception.CommandRejected, a_server, an_instance(), bare
+        )
+        self.assertEqual(
+            ('/x',),
+            a_server(with_command('/x'), bare).command,
+        )
+
+
+class SandboxTestCase(base.BaseTestCase):
+    def test_owns_a_namespace_without_any_network_of_the_engine(self):
+        found = spec.sandbox(an_instance(), 'host1', 'image', SETTINGS)
+
+        self.assertEqual('none', found.network)
+        self.assertEqual('web', found.hostname)
+        self.assertEqual(naming.ROLE_SANDBOX, found.labels[naming.LABEL_ROLE])
+
+    def test_can_do_nothing_but_sleep(self):
+        found = spec.sandbox(an_instance(), 'host1', 'image', SETTINGS)
+
+        self.assertEqual((), found.capabilities)
+        self.assertTrue(found.read_only)
+        self.assertEqual(8, found.limits.pids)
+
+    def test_does_not_count_as_usage(self):
+        found = spec.sandbox(an_instance(), 'host1', 'image', SETTINGS)
+
+        self.assertEqual(naming.Usage(), naming.usage(found.labels))
+
+
+class RefuseUnsupportedTestCase(base.BaseTestCase):
+    def refuse(self, instance=None, devices=None, files=None, accel=None):
+        spec.refuse_unsupported(
+            instance or an_instance(), devices, files, accel
+        )
+
+    def test_plain_server_passes(self):
+        self.refuse(
+            devices={
+                'block_device_mapping': [],
+                'ephemerals': [],
+                'swap': None,
+            }
+        )
+
+    def test_each_is_refused_by_name(self):
+        swapping = an_instance(swap=64)
+        driven = an_instance()
+        driven.config_drive = 'True'
+        for feature, request in {
+            'volumes': {'devices': {'block_device_mapping': [{}]}},
+            'ephemeral': {'devices': {'ephemerals': [{}]}},
+            'swap': {
+                'instance': swapping,
+                'devices': {'swap': {'swap_size': 64}},
+            },
+            'files': {'files': [('/a', b'')]},
+            'config drive': {'instance': driven},
+            'accelerators': {'accel': [{}]},
+        }.items():
+            refused = self.assertRaises(
+                exception.FeatureNotSupported, self.refuse, **request
+            )
+            self.assertIn(feature, str(refused))
+            # of this class Nova does not try another host
+            self.assertIsInstance(refused, nova_exception.InvalidInput)
