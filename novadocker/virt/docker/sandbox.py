@@ -15,8 +15,6 @@
 import dataclasses
 from typing import Any
 
-from oslo_log import log as logging
-
 from novadocker import exception
 import novadocker.privsep.files
 import novadocker.privsep.netns
@@ -27,8 +25,6 @@ from novadocker.virt.docker import nic
 from novadocker.virt.docker import pause
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import undo as undoing
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,19 +71,19 @@ class Sandboxes:
         try:
             self._create(instance)
         except exception.ContainerConflict:
-            LOG.debug('The sandbox exists already', instance=instance)
+            running = self.find(instance.uuid)
+            if running is not None:
+                return running
         else:
             undo.callback(self._client.remove, name)
-        found = self.find(instance.uuid)
-        if found is None:
-            self._client.start(name)
-            undo.callback(self._client.stop, name, 0)
-            found = self.find(instance.uuid)
-        if found is None:
+        self._client.start(name)
+        undo.callback(self._client.stop_if_there, name)
+        started = self.find(instance.uuid)
+        if started is None:
             raise exception.EngineError(
                 500, f'the sandbox {name} ended as soon as it was started'
             )
-        return found
+        return started
 
     def _create(self, instance: Any) -> None:
         image = pause.sandbox_image(self._architecture)
