@@ -138,7 +138,8 @@ function install_tox {
 # --- The stages -----------------------------------------------------------
 
 function run_tox {
-    "${RUNNER}/bin/tox" run --colored no -e "$@"
+    # Some environments call tox themselves.
+    PATH=${RUNNER}/bin:${PATH} tox run --colored no -e "$@"
 }
 
 # Run the tests of a tox environment and count them.
@@ -147,7 +148,7 @@ function run_tests {
     local repository=${WORK}/stestr/${name}
     rm -rf "${repository}"
     run_tox "${environment}" || status=$?
-    summary=$("${WORK}/shared/bin/stestr" --repo-url "${repository}" \
+    summary=$("${WORK}/venv/bin/stestr" --repo-url "${repository}" \
         last 2>/dev/null || true)
     count=$(sed -n 's/^ - Passed: //p' <<<"${summary}")
     passed=$((passed + ${count:-0}))
