@@ -17,15 +17,16 @@ objects that do the work.
 """
 
 from concurrent import futures
+import os
 from typing import Any
 
 import nova.conf
 from nova import exception as nova_exception
-from nova.image import glance
 from nova import utils
 from nova.virt import driver
 from nova.virt import hardware
 from os_brick.initiator import connector
+from oslo_utils import units
 
 from novadocker import conf as novadocker_conf
 from novadocker.virt.docker import checkpoint
@@ -64,6 +65,25 @@ def _server_settings() -> spec.ServerSettings:
         pids_limit=CONF.docker.pids_limit,
         capabilities=tuple(CONF.docker.capabilities),
         console_log_size=CONF.docker.console_log_size,
+    )
+
+
+def _network_settings() -> network.NetworkSettings:
+    return network.NetworkSettings(
+        plug_timeout=CONF.vif_plugging_timeout,
+        plug_is_fatal=CONF.vif_plugging_is_fatal,
+        bridge=CONF.neutron.ovs_bridge,
+    )
+
+
+def _image_settings() -> images.ImageSettings:
+    return images.ImageSettings(
+        # As Nova's libvirt driver: shared by all services of the host.
+        lock_path=os.path.join(CONF.instances_path, 'locks'),
+        max_size=CONF.docker.image_max_size * units.Gi,
+        max_members=CONF.docker.image_max_members,
+        max_layers=CONF.docker.image_max_layers,
+        snapshot_pause=CONF.docker.snapshot_pause,
     )
 
 
@@ -123,20 +143,11 @@ class DockerDriver(driver.ComputeDriver):
         architecture = client.info().architecture
         self._nodename = host
         seen = observed.Observed(client, host)
-        image_api = glance.API()
-        self._images = images.Images(client, self._image_settings(), image_api)
-        self._network = network.Network(
-            self.virtapi,
-            network.NetworkSettings(
-                plug_timeout=CONF.vif_plugging_timeout,
-                plug_is_fatal=CONF.vif_plugging_is_fatal,
-            ),
-        )
         rooms = lifecycle.Rooms(
             client=client,
             sandboxes=sandbox.Sandboxes(client, host, architecture, settings),
-            network=self._network,
-            images=self._images,
+            network=network.Network(self.virtapi, _network_settings()),
+            images=images.Images(client, _image_settings()),
             checkpoints=checkpoint.Checkpoints(CONF.instances_path),
             observed=seen,
             loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
@@ -146,9 +157,6 @@ class DockerDriver(driver.ComputeDriver):
         self._host = docker_host.Host(client, seen, host, self._reserved())
         self._events = events.Events(client, seen, host, self.emit_event)
         self._events.start()
-
-    def _image_settings(self) -> images.ImageSettings:
-        return images.ImageSettings()
 
     def _reserved(self) -> docker_host.Reserved:
         return docker_host.Reserved(
