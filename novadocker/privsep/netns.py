@@ -1,0 +1,273 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""NICs of network namespaces.
+
+A namespace is given by the pid of a process in it *and* by its inode: a pid
+may long belong to another process, and a function that finds another inode
+there touches nothing and raises ProcessLookupError. All functions may be
+repeated, and raise OSError and nothing else.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent import futures
+import contextlib
+import ctypes
+import errno
+import os
+import pathlib
+import re
+import socket
+from typing import Any
+from typing import TypeVar
+
+import pyroute2
+
+from novadocker import privsep
+from novadocker.privsep import nics
+
+NETNS_DIR = pathlib.Path('/var/run/netns')
+
+_LINK_NAME = re.compile(r'nova-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+_LINK_TARGET = re.compile(r'/proc/[0-9]+/ns/net')
+
+# linux/sched.h
+_CLONE_NEWNET = 0x40000000
+# On a userspace datapath what an instance sends reaches the host's own stack
+# as well: it must not find an address of the host there. With a strict
+# reverse path filter no source is plausible, since no route leads here.
+_SYSCTLS = (
+    ('ipv6/conf/{}/disable_ipv6', '1'),
+    ('ipv4/conf/{}/rp_filter', '1'),
+    ('ipv4/conf/{}/arp_ignore', '8'),
+)
+
+_T = TypeVar('_T')
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def _netlink() -> Iterator[Any]:
+    """A netlink socket of the thread's namespace."""
+    with pyroute2.IPRoute() as ipr:
+        try:
+            yield ipr
+        except pyroute2.NetlinkError as exc:
+            # Nova-compute knows errors of the operating system only.
+            raise OSError(exc.code, os.strerror(exc.code)) from exc
+
+
+@contextlib.contextmanager
+def _namespace(pid: int, netns: int) -> Iterator[int]:
+    """Open a namespace, and hold it for as long as it is needed."""
+    opened = os.open(f'/proc/{pid:d}/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(opened).st_ino != netns:
+            raise ProcessLookupError(
+                errno.ESRCH, f'process {pid} is not in namespace {netns}'
+            )
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def _inside(pid: int, netns: int, work: Callable[[Any], _T]) -> _T:
+    """Run work in a namespace, in a thread that ends with it."""
+
+    def enter() -> _T:
+        if _libc.setns(opened, _CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        with _netlink() as ipr:
+            return work(ipr)
+
+    with _namespace(pid, netns) as opened:
+        with futures.ThreadPoolExecutor(1, 'novadocker-netns') as thread:
+            return thread.submit(enter).result()
+
+
+def _veth(ipr: Any, device: str) -> Any | None:
+    """A veth of this name, and of no other kind: no device of the host."""
+    link = nics.find(ipr, device)
+    if link is not None and nics.kind(link) != 'veth':
+        raise OSError(errno.EINVAL, f'{device} is not a veth')
+    return link
+
+
+def _delete(ipr: Any, link: Any) -> None:
+    try:
+        ipr.link('del', index=link['index'])
+    except pyroute2.NetlinkError as exc:
+        if exc.code != errno.ENODEV:
+            raise
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def inode(pid: int) -> int:
+    """The inode of the network namespace that a process is in."""
+    return os.stat(f'/proc/{pid:d}/ns/net').st_ino
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def connect(pid: int, netns: int, nic: nics.Nic) -> bool:
+    """Make a NIC in a namespace, with its other end on the host; both down.
+
+    An end on the host whose NIC is not in this namespace is a leftover, and
+    is replaced.
+
+    :returns: whether it was made; False if it was there
+    """
+    with _namespace(pid, netns) as opened, _netlink() as ipr:
+        there = _veth(ipr, nic['device'])
+        if there is not None:
+            if _inside(pid, netns, lambda i: _is_right(i, nic, there)):
+                return False
+            _delete(ipr, there)
+        ipr.link(
+            'add',
+            kind='veth',
+            ifname=nic['device'],
+            mtu=nic['mtu'],
+            peer={
+                'ifname': nic['name'],
+                'address': nic['mac'],
+                'mtu': nic['mtu'],
+                'net_ns_fd': opened,
+            },
+        )
+    return True
+
+
+def _is_right(ipr: Any, nic: nics.Nic, host_end: Any) -> bool:
+    """Whether the NIC is the other end of that device of the host."""
+    link = nics.find(ipr, nic['name'])
+    return (
+        link is not None
+        and link.get_attr('IFLA_LINK') == host_end['index']
+        and link.get_attr('IFLA_ADDRESS') == nic['mac'].lower()
+    )
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def bring_up(device: str, mtu: int, bridge: str | None = None) -> None:
+    """Let traffic pass the host's end of a NIC.
+
+    :param bridge: the Linux bridge to put it in
+    """
+    with _netlink() as ipr:
+        link = _veth(ipr, device)
+        if link is None:
+            raise OSError(errno.ENODEV, f'there is no device {device}')
+        wanted: dict[str, Any] = {'state': 'up', 'mtu': mtu}
+        if bridge is not None:
+            master = nics.find(ipr, bridge)
+            if master is None or nics.kind(master) != 'bridge':
+                raise OSError(errno.ENODEV, f'there is no bridge {bridge}')
+            wanted['master'] = master['index']
+        nics.set_sysctls(device, _SYSCTLS)
+        ipr.link('set', index=link['index'], **wanted)
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def configure(pid: int, netns: int, nic: nics.Nic) -> None:
+    """Give a NIC its addresses and routes, and set it up.
+
+    Addresses that somebody inside has added stay, and so do routes that are
+    not of the protocol ``static``.
+    """
+    _inside(pid, netns, lambda ipr: nics.configure(ipr, nic))
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def interfaces(pid: int, netns: int) -> list[dict[str, Any]]:
+    """The NICs of a namespace, the loopback excepted.
+
+    Each has the keys name, mac, mtu, up, addresses (of global scope, as
+    pairs of address and length of the prefix), and device: the name of its
+    end on the host, empty where there is none.
+    """
+    found = _inside(pid, netns, _describe)
+    for one in found:
+        try:
+            one['device'] = socket.if_indextoname(one.pop('peer'))
+        except OSError:
+            one['device'] = ''
+    return found
+
+
+def _describe(ipr: Any) -> list[dict[str, Any]]:
+    addresses: dict[int, list[tuple[str, int]]] = {}
+    for message in ipr.get_addr(scope=0):
+        addresses.setdefault(message['index'], []).append(
+            (message.get_attr('IFA_ADDRESS'), message['prefixlen'])
+        )
+    return [
+        {
+            'name': link.get_attr('IFLA_IFNAME'),
+            'mac': link.get_attr('IFLA_ADDRESS'),
+            'mtu': link.get_attr('IFLA_MTU'),
+            'up': bool(link['flags'] & nics.IFF_UP),
+            'addresses': addresses.get(link['index'], []),
+            'peer': link.get_attr('IFLA_LINK') or 0,
+        }
+        for link in ipr.get_links()
+        if nics.kind(link) == 'veth'
+    ]
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def delete(device: str) -> None:
+    """Delete a veth by its end on the host; the NIC goes with it."""
+    with _netlink() as ipr:
+        link = _veth(ipr, device)
+        if link is not None:
+            _delete(ipr, link)
+
+
+def _link_path(name: str) -> pathlib.Path:
+    if not _LINK_NAME.fullmatch(name):
+        raise OSError(errno.EINVAL, f'{name} is not a name of ours')
+    return NETNS_DIR / name
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+    """Whether there is a link of ours, or nothing: never touch a mount."""
+    try:
+        target = os.readlink(path)
+    except FileNotFoundError:
+        return False
+    if not _LINK_TARGET.fullmatch(target):
+        raise OSError(errno.EEXIST, f'{path} is not a link to a namespace')
+    return True
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def link(name: str, pid: int, netns: int) -> None:
+    """Let ``ip netns exec`` know a namespace by a name."""
+    path = _link_path(name)
+    with _namespace(pid, netns):
+        NETNS_DIR.mkdir(mode=0o755, exist_ok=True)
+        _is_ours(path)
+        draft = path.with_name(f'.{name}.{os.getpid()}')
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(f'/proc/{pid:d}/ns/net')
+        draft.replace(path)
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def unlink(name: str) -> None:
+    """Forget a name given by :func:`link`."""
+    path = _link_path(name)
+    if _is_ours(path):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,214 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A NIC in the netlink terms of the thread's own network namespace."""
+
+import array
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import socket
+import struct
+from typing import Any
+from typing import TypedDict
+
+import pyroute2
+
+# linux/sockios.h and linux/ethtool.h
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GTXCSUM = 0x16
+_ETHTOOL_STXCSUM = 0x17
+# linux/rtnetlink.h: routes of an administrator, and the flag of a next hop
+# that is to be believed reachable.
+_RTPROT_STATIC = 4
+_RT_TABLE_MAIN = 254
+_RTNH_F_ONLINK = 4
+# linux/if_addr.h
+_IFA_F_NODAD = 2
+# linux/if.h
+IFF_UP = 1
+
+# Neutron says which addresses there are, and that nobody else has them: what
+# routers advertise does not count, and nothing is probed for before use.
+_SYSCTLS = (
+    ('ipv6/conf/{}/disable_ipv6', '0'),
+    ('ipv6/conf/{}/accept_ra', '0'),
+    ('ipv6/conf/{}/accept_dad', '0'),
+)
+
+
+class Address(TypedDict):
+    ip: str
+    prefix: int
+
+
+class Route(TypedDict):
+    """A gateway of None: the destination is on the link itself.
+
+    With ``onlink`` the gateway is outside of the NIC's own subnets.
+    """
+
+    destination: str
+    gateway: str | None
+    onlink: bool
+
+
+class Nic(TypedDict):
+    """A NIC as it shall be; ``device`` is its end on the host."""
+
+    name: str
+    device: str
+    mac: str
+    mtu: int
+    addresses: Sequence[Address]
+    routes: Sequence[Route]
+    tx_offload: bool
+
+
+def find(ipr: Any, device: str) -> Any | None:
+    try:
+        return ipr.link('get', ifname=device)[0]
+    except pyroute2.NetlinkError as exc:
+        if exc.code == errno.ENODEV:
+            return None
+        raise
+
+
+def kind(link: Any) -> str | None:
+    kind: str | None = link.get_nested('IFLA_LINKINFO', 'IFLA_INFO_KIND')
+    return kind
+
+
+def set_sysctls(device: str, values: Sequence[tuple[str, str]]) -> None:
+    for name, value in values:
+        # A kernel without IPv6 has no such files.
+        with contextlib.suppress(FileNotFoundError):
+            with open(f'/proc/sys/net/{name.format(device)}', 'w') as file:
+                file.write(value)
+
+
+def configure(ipr: Any, nic: Nic) -> None:
+    link = find(ipr, nic['name'])
+    if link is None:
+        raise OSError(errno.ENODEV, f'there is no NIC {nic["name"]}')
+    loopback = find(ipr, 'lo')
+    if loopback is not None and not loopback['flags'] & IFF_UP:
+        ipr.link('set', index=loopback['index'], state='up')
+    set_sysctls(nic['name'], _SYSCTLS)
+    if not nic['tx_offload']:
+        _tx_offload_off(nic['name'])
+    ipr.link('set', index=link['index'], state='up', mtu=nic['mtu'])
+    _set_addresses(ipr, link['index'], nic['addresses'])
+    _set_routes(ipr, link['index'], nic['routes'])
+
+
+def _tx_offload_off(name: str) -> None:
+    """Have the kernel fill in checksums, and cut segments, itself."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        if _ethtool(handle, name, _ETHTOOL_GTXCSUM, 0):
+            _ethtool(handle, name, _ETHTOOL_STXCSUM, 0)
+
+
+def _ethtool(
+    handle: socket.socket, name: str, command: int, value: int
+) -> int:
+    """One request of linux/ethtool.h that takes and gives a number."""
+    request = array.array('I', [command, value])
+    address, _ = request.buffer_info()
+    fcntl.ioctl(
+        handle, _SIOCETHTOOL, struct.pack('16sP', name.encode(), address)
+    )
+    return request[1]
+
+
+def _addresses(ipr: Any, index: int) -> set[tuple[str, int]]:
+    return {
+        (message.get_attr('IFA_ADDRESS'), message['prefixlen'])
+        for message in ipr.get_addr(index=index)
+    }
+
+
+def _set_addresses(ipr: Any, index: int, wanted: Sequence[Address]) -> None:
+    there = _addresses(ipr, index)
+    for address in wanted:
+        found = ipaddress.ip_interface(f'{address["ip"]}/{address["prefix"]}')
+        if (str(found.ip), address['prefix']) in there:
+            continue
+        extra: dict[str, Any] = {'flags': _IFA_F_NODAD}
+        if isinstance(found, ipaddress.IPv4Interface):
+            extra = {'broadcast': str(found.network.broadcast_address)}
+        ipr.addr(
+            'add',
+            index=index,
+            address=str(found.ip),
+            prefixlen=address['prefix'],
+            **extra,
+        )
+
+
+def _set_routes(ipr: Any, index: int, wanted: Sequence[Route]) -> None:
+    there = dict(_routes(ipr, index))
+    missing = {
+        (route['destination'], route['gateway']): route for route in wanted
+    }
+    for key, message in there.items():
+        if missing.pop(key, None) is None:
+            ipr.route('del', **message)
+    for route in missing.values():
+        ipr.route('replace', **_route(index, route))
+
+
+def _routes(
+    ipr: Any, index: int
+) -> Iterator[tuple[tuple[str, str | None], dict[str, Any]]]:
+    """The routes that this module has made through a NIC."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        everything = '0.0.0.0' if family == socket.AF_INET else '::'
+        for message in ipr.get_routes(family=family, table=_RT_TABLE_MAIN):
+            if message.get_attr('RTA_OIF') != index:
+                continue
+            if message['proto'] != _RTPROT_STATIC:
+                continue
+            address = message.get_attr('RTA_DST') or everything
+            destination = f'{address}/{message["dst_len"]}'
+            gateway = message.get_attr('RTA_GATEWAY')
+            yield (
+                (destination, gateway),
+                _route(
+                    index,
+                    {
+                        'destination': destination,
+                        'gateway': gateway,
+                        'onlink': False,
+                    },
+                ),
+            )
+
+
+def _route(index: int, route: Route) -> dict[str, Any]:
+    version = ipaddress.ip_network(route['destination']).version
+    message: dict[str, Any] = {
+        'family': socket.AF_INET if version == 4 else socket.AF_INET6,
+        'dst': route['destination'],
+        'oif': index,
+        'proto': _RTPROT_STATIC,
+    }
+    if route['gateway'] is None:
+        message['scope'] = 'link'
+    else:
+        message['gateway'] = route['gateway']
+    if route['onlink']:
+        message['flags'] = _RTNH_F_ONLINK
+    return message

@@ -1,0 +1,381 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""The ports of a server: Neutron's confirmation, os-vif, and our veth.
+
+os-vif makes whatever the port's binding asks for on the host. We make the
+veth between that and the namespace, and configure the end inside.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+import sys
+from typing import Any
+from typing import Protocol
+
+from nova import exception as nova_exception
+from nova.network import model as network_model
+from nova.network import os_vif_util
+import os_vif
+from os_vif import exception as os_vif_exception
+from os_vif.objects import network as os_vif_network
+from os_vif.objects import vif as os_vif_vif
+from oslo_log import log as logging
+
+from novadocker import exception
+import novadocker.privsep.netns
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import nic
+from novadocker.virt.docker import undo as undoing
+
+LOG = logging.getLogger(__name__)
+
+# Those that name a device of the host, which can be any device.
+_USABLE = (
+    os_vif_vif.VIFOpenVSwitch,
+    os_vif_vif.VIFBridge,
+    os_vif_vif.VIFGeneric,
+)
+_NOT_BOUND = (
+    network_model.VIF_TYPE_BINDING_FAILED,
+    network_model.VIF_TYPE_UNBOUND,
+)
+
+
+class Sandbox(Protocol):
+    """A namespace: a process in it, and its inode."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def netns(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSettings:
+    """How to wait for Neutron, and where ports are.
+
+    :ivar plug_timeout: seconds to wait for a port to be wired, 0 for not
+        waiting at all
+    :ivar plug_is_fatal: whether a server may not start without
+    :ivar bridge: the integration bridge, to look for a port of which nothing
+        else is known
+    """
+
+    plug_timeout: int
+    plug_is_fatal: bool
+    bridge: str = 'br-int'
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """A NIC as it is.
+
+    :ivar device: its end on the host, empty if there is none
+    :ivar addresses: in the form address/prefix
+    """
+
+    name: str
+    device: str
+    mac: str
+    mtu: int
+    up: bool
+    addresses: tuple[str, ...]
+
+
+def dump(network_info: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Nova's description of ports as values that JSON can hold."""
+    return [dict(vif) for vif in network_info]
+
+
+def load(vifs: Iterable[Mapping[str, Any]]) -> network_model.NetworkInfo:
+    """Read back what :func:`dump` gave."""
+    return network_model.NetworkInfo.hydrate(list(vifs))
+
+
+def _event_timeouts() -> tuple[type[BaseException], ...]:
+    """What Nova may raise when an event does not come in time.
+
+    Up to 2025.1 that is eventlet's Timeout, which is no Exception.
+    """
+    own = getattr(nova_exception, 'InstanceEventTimeout', None)
+    eventlet = getattr(sys.modules.get('eventlet.timeout'), 'Timeout', None)
+    return tuple(one for one in (own, eventlet) if one is not None)
+
+
+def _convert(vif: Any) -> Any:
+    """A port in the terms of os-vif.
+
+    :raises: VirtualInterfacePlugException, which makes Nova give up on the
+        server, unless a container can use what the port is bound as
+    """
+    if vif['type'] in _NOT_BOUND:
+        raise nova_exception.VirtualInterfacePlugException(
+            f'Port {vif["id"]} is not bound to this host ({vif["type"]}). Ask '
+            f'the operator whether the network agent of this host is alive.'
+        )
+    try:
+        found = os_vif_util.nova_to_osvif_vif(vif)
+    except (nova_exception.NovaException, NotImplementedError) as exc:
+        raise exception.PortNotSupported(
+            port=vif['id'], vif_type=vif['type']
+        ) from exc
+    if not isinstance(found, _USABLE):
+        raise exception.PortNotSupported(port=vif['id'], vif_type=vif['type'])
+    profile = found.port_profile if 'port_profile' in found else None
+    if profile is not None:
+        # The port is of a device that we make: os-vif adds it to the switch,
+        # which it leaves to libvirt otherwise, and makes no tap of its name.
+        for field, value in (('create_port', True), ('create_tap', False)):
+            if field in profile.fields:
+                setattr(profile, field, value)
+    return found
+
+
+class Network:
+    """Ports of the servers of this host."""
+
+    def __init__(self, virtapi: Any, settings: NetworkSettings) -> None:
+        self._virtapi = virtapi
+        self._settings = settings
+
+    # Neutron
+
+    def check(self, network_info: Iterable[Any]) -> None:
+        """Refuse ports that cannot be plugged, before anything is made.
+
+        :raises: VirtualInterfacePlugException
+        """
+        for vif in network_info:
+            _convert(vif)
+
+    @contextlib.contextmanager
+    def waiting(
+        self, instance: Any, network_info: Iterable[Any]
+    ) -> Iterator[None]:
+        """Plug inside of this; it ends when Neutron has wired the ports.
+
+        :raises: NetworkSetupFailed if it has not in time, and must have
+        """
+        ports = [vif['id'] for vif in network_info if vif['active'] is False]
+        timeout = self._settings.plug_timeout
+        if not ports or not timeout:
+            yield
+            return
+        try:
+            with self._virtapi.wait_for_instance_event(
+                instance,
+                [('network-vif-plugged', port) for port in ports],
+                # By its place, since it has changed its name.
+                timeout,
+                self._event_failed,
+            ):
+                yield
+        except _event_timeouts() as exc:
+            self._not_wired(
+                instance,
+                ', '.join(ports),
+                f'Neutron has not wired it within {timeout} seconds. Ask the '
+                f'operator to look at the network agent of this host.',
+                exc,
+            )
+
+    def _event_failed(self, event_name: str, instance: Any) -> bool:
+        self._not_wired(
+            instance,
+            event_name.removeprefix('network-vif-plugged-'),
+            'Neutron reports that it could not wire it.',
+        )
+        return True
+
+    def _not_wired(
+        self,
+        instance: Any,
+        port: str,
+        reason: str,
+        cause: BaseException | None = None,
+    ) -> None:
+        if self._settings.plug_is_fatal:
+            raise exception.NetworkSetupFailed(
+                port=port, reason=reason
+            ) from cause
+        LOG.warning(
+            'The server starts without a working port %s: %s',
+            port,
+            reason,
+            instance=instance,
+        )
+
+    # Plugging
+
+    def plug(
+        self, instance: Any, network_info: Iterable[Any], sandbox: Sandbox
+    ) -> list[Any]:
+        """Give a namespace the NICs of all ports.
+
+        What is there and right stays untouched. Where a port fails, those
+        that this call has made are taken back.
+
+        :returns: the ports of the NICs that were made
+        :raises: NetworkSetupFailed; VirtualInterfacePlugException as
+            :meth:`check` does
+        """
+        vifs = list(network_info)
+        converted = [_convert(vif) for vif in vifs]
+        known = {one.device: one.name for one in self.interfaces(sandbox)}
+        made = []
+        with undoing.Undo(instance) as undo:
+            for vif, port, wanted in zip(
+                vifs, converted, nic.nics(vifs, known), strict=True
+            ):
+                with _failing(wanted.port_id):
+                    if self._plug(instance, port, wanted, sandbox, undo):
+                        made.append(vif)
+        return made
+
+    def _plug(
+        self,
+        instance: Any,
+        port: Any,
+        wanted: nic.Nic,
+        sandbox: Sandbox,
+        undo: undoing.Undo,
+    ) -> bool:
+        where = (sandbox.pid, sandbox.netns)
+        inside = dataclasses.asdict(wanted)
+        netns = novadocker.privsep.netns
+        made: bool = netns.connect(*where, inside)
+        if made:
+            undo.callback(self._unplug, instance, port, wanted.device)
+        os_vif.plug(port, os_vif_util.nova_to_osvif_instance(instance))
+        # A plugin that made a Linux bridge of its own for the port leaves it
+        # to us to put the device there.
+        netns.bring_up(
+            wanted.device,
+            wanted.mtu,
+            port.bridge_name
+            if isinstance(port, os_vif_vif.VIFBridge)
+            else None,
+        )
+        netns.configure(*where, inside)
+        return made
+
+    # Unplugging
+
+    def unplug(self, instance: Any, vifs: Iterable[Any]) -> None:
+        """Remove all that is left of ports; nothing is success.
+
+        By now the ports may be unbound, and nothing be known of them but
+        their ids.
+
+        :raises: VirtualInterfaceUnplugException after all have been tried
+        """
+        failed = []
+        for vif in vifs:
+            try:
+                self._unplug(instance, self._last_known(vif), nic.device(vif))
+            except nova_exception.VirtualInterfaceUnplugException as exc:
+                LOG.exception(
+                    'Could not unplug port %s', vif['id'], instance=instance
+                )
+                failed.append(f'{vif["id"]}: {exc}')
+        if failed:
+            raise nova_exception.VirtualInterfaceUnplugException(
+                reason='; '.join(failed)
+            )
+
+    def _last_known(self, vif: Any) -> Any:
+        try:
+            return _convert(vif)
+        except nova_exception.VirtualInterfacePlugException:
+            return self._assumed(vif)
+
+    def _assumed(self, vif: Any) -> Any:
+        """A port of Open vSwitch, of the name that Nova gives its device.
+
+        os-vif finds the parts of a hybrid plug by the port's id.
+        """
+        network = vif['network'] or {}
+        return os_vif_vif.VIFOpenVSwitch(
+            id=vif['id'],
+            vif_name=nic.device(vif),
+            plugin='ovs',
+            network=os_vif_network.Network(
+                bridge=network.get('bridge') or self._settings.bridge
+            ),
+            port_profile=os_vif_vif.VIFPortProfileOpenVSwitch(
+                interface_id=vif['id']
+            ),
+        )
+
+    def _unplug(self, instance: Any, port: Any, device: str) -> None:
+        """Take away both: the port where one fails, and the other."""
+        info = os_vif_util.nova_to_osvif_instance(instance)
+        steps: Sequence[Callable[[], None]] = (
+            lambda: os_vif.unplug(port, info),
+            lambda: novadocker.privsep.netns.delete(device),
+        )
+        errors: list[Exception] = []
+        for step in steps:
+            try:
+                step()
+            except (os_vif_exception.ExceptionBase, OSError) as exc:
+                errors.append(exc)
+        if errors:
+            raise nova_exception.VirtualInterfaceUnplugException(
+                reason='; '.join(str(error) for error in errors)
+            ) from errors[0]
+
+    # The namespace
+
+    def interfaces(self, sandbox: Sandbox) -> list[Interface]:
+        """The NICs that a namespace has."""
+        return [
+            Interface(
+                name=one['name'],
+                device=one['device'],
+                mac=one['mac'],
+                mtu=one['mtu'],
+                up=one['up'],
+                addresses=tuple(
+                    f'{ip}/{bits}' for ip, bits in one['addresses']
+                ),
+            )
+            for one in novadocker.privsep.netns.interfaces(
+                sandbox.pid, sandbox.netns
+            )
+        ]
+
+    def link(self, uuid: str, sandbox: Sandbox) -> None:
+        """Let ``ip netns exec nova-<uuid>`` work on the host."""
+        novadocker.privsep.netns.link(
+            naming.instance_name(uuid), sandbox.pid, sandbox.netns
+        )
+
+    def unlink(self, uuid: str) -> None:
+        novadocker.privsep.netns.unlink(naming.instance_name(uuid))
+
+
+@contextlib.contextmanager
+def _failing(port: str) -> Iterator[None]:
+    """Say of which port an error is."""
+    try:
+        yield
+    except (os_vif_exception.ExceptionBase, OSError) as exc:
+        raise exception.NetworkSetupFailed(port=port, reason=str(exc)) from exc
