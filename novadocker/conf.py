@@ -126,7 +126,60 @@ so that a server takes up to twice as much. Older output is lost.
     ),
 ]
 
-ALL_OPTS = ENGINE_OPTS + SERVER_OPTS
+IMAGE_OPTS = [
+    cfg.IntOpt(
+        'image_max_size',
+        default=64,
+        min=1,
+        help="""
+GiB that one image may have, unpacked.
+
+Holds for the archive when it is decompressed, and for all its layers together
+when they are. A larger image is refused while it loads, and nothing is kept
+of it. Protects the host from images that are small until they are unpacked.
+""",
+    ),
+    cfg.IntOpt(
+        'image_max_members',
+        default=4096,
+        min=16,
+        help="""
+The number of members that the archive of an image may have.
+
+An archive has one to five members for each layer, whatever the number of
+files in the image. Does not hold for the archive of a root file system.
+""",
+    ),
+    cfg.IntOpt(
+        'image_max_layers',
+        default=125,
+        min=1,
+        max=125,
+        help="""
+The number of layers that an image may have. The engine takes 125 at the most.
+""",
+    ),
+    cfg.BoolOpt(
+        'snapshot_pause',
+        default=True,
+        help="""
+Whether a server is paused while its root file system is committed for a
+snapshot.
+
+The upload that follows is never part of the pause.
+
+Possible values:
+
+* ``true``: the snapshot has the files of one instant, as a disk has them after
+  a loss of power; the server stands still for 0.1 seconds and more, by the
+  amount of data that it has written since it was made.
+* ``false``: the server goes on, and files that it writes meanwhile may be in
+  the snapshot in part.
+""",
+    ),
+]
+
+ALL_OPTS = ENGINE_OPTS + SERVER_OPTS + IMAGE_OPTS
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

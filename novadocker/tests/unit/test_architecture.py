@@ -45,7 +45,19 @@ _IMPORTERS = {
 }
 
 #: Modules that decide and compute, and reach nothing outside themselves.
-_PURE = [f'{_OPS}.{name}' for name in ('archive', 'model', 'naming', 'spec')]
+_PURE = [
+    f'{_OPS}.{name}'
+    for name in (
+        'archive',
+        'compression',
+        'image_config',
+        'model',
+        'naming',
+        'recognition',
+        'spec',
+        'tar_stream',
+    )
+]
 
 #: Where settings are read and handed to those that need them.
 _WIRING = ['novadocker.conf', 'novadocker.virt.docker.driver']

@@ -135,6 +135,7 @@ def image_info(found: Mapping[str, Any]) -> model.ImageInfo:
         parent=found.get('Parent') or '',
         entrypoint=tuple(config.get('Entrypoint') or ()),
         command=tuple(config.get('Cmd') or ()),
+        config=config,
     )
 
 

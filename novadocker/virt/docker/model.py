@@ -18,6 +18,7 @@ A *spec* is what we want, an *info* what the engine says there is.
 from collections.abc import Mapping
 import dataclasses
 import enum
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +151,8 @@ class ImageInfo:
 
     :ivar size: bytes of all its layers
     :ivar command: whether the image says what to run
+    :ivar config: all that it says of how to run it, in the engine's words;
+        empty in a list
     """
 
     id: str
@@ -161,6 +164,7 @@ class ImageInfo:
     parent: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

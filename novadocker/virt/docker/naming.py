@@ -32,6 +32,7 @@ ROLE_INSTANCE = 'instance'
 ROLE_SANDBOX = 'sandbox'
 
 IMAGE_REPOSITORY = 'nova-docker/glance'
+SNAPSHOT_REPOSITORY = 'nova-docker/snapshot'
 SANDBOX_REPOSITORY = 'nova-docker/sandbox'
 REBIND_REPOSITORY = 'nova-docker/instance'
 
@@ -66,6 +67,11 @@ def image_reference(image_id: str) -> str:
     return f'{IMAGE_REPOSITORY}:{image_id}'
 
 
+def snapshot_reference(image_id: str) -> str:
+    """The tag of a commit while it goes to a Glance image."""
+    return f'{SNAPSHOT_REPOSITORY}:{image_id}'
+
+
 def rebind_reference(uuid: str) -> str:
     """The tag that holds a root file system on its way to a new sandbox."""
     return f'{REBIND_REPOSITORY}:{uuid}'
@@ -73,6 +79,11 @@ def rebind_reference(uuid: str) -> str:
 
 def labels(uuid: str, role: str, host: str) -> dict[str, str]:
     return {LABEL_INSTANCE: uuid, LABEL_ROLE: role, LABEL_HOST: host}
+
+
+def is_our_label(key: str) -> bool:
+    """Whether only this driver may set a label of this name."""
+    return key.startswith(_PREFIX)
 
 
 def host_filter(host: str, role: str | None = None) -> dict[str, str]:

@@ -1,0 +1,399 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""The filter that every image passes on its way to the engine.
+
+Anybody may upload an image, and the engine believes what a saved archive
+says: it obeys tags, loads as many images as there are, and takes a layer that
+it has already without a look at the bytes. So the archive is written anew
+while it streams by. Layers go through as they come, under names of ours;
+config and manifest are held back, and written when everything before them
+was proved. Until then the engine has nothing that it could make an image of.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+import dataclasses
+import hashlib
+import itertools
+import re
+
+from novadocker import exception
+from novadocker.virt.docker import compression
+from novadocker.virt.docker import image_config
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import recognition
+from novadocker.virt.docker import tar_stream
+
+# Bytes of all members that are not layers: they are held in memory.
+_MAX_DOCUMENTS = 1 << 24
+_MAX_LINKS = 8
+
+# Members that are named by what they must be the sha256 of.
+_NAMED = re.compile(r'(?:blobs/sha256/([0-9a-f]{64})|([0-9a-f]{64})\.json)')
+
+# What a root file system runs that no command was given for.
+_INIT = ('/sbin/init',)
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much an image may take.
+
+    :ivar size: bytes of the archive, and of all layers, when expanded
+    """
+
+    size: int
+    members: int
+    layers: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What an archive is held against.
+
+    :ivar image_id: the Glance image that it is, for errors
+    :ivar machine: of this host, as ``uname -m`` has it
+    :ivar size: bytes of the stream as Glance has counted them, if it has
+    """
+
+    image_id: str
+    machine: str
+    limits: Limits
+    size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """What an archive has turned out to be.
+
+    :ivar id: the image's id in the engine, the digest of its config
+    :ivar layers: the names of its layers in the archive as written anew
+    :ivar size: bytes of its layers, uncompressed
+    """
+
+    id: str
+    config: bytes
+    layers: tuple[str, ...]
+    size: int
+    architecture: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    name: str
+    diff_id: str
+    size: int
+
+
+def finish(config: bytes, layers: Iterable[str]) -> bytes:
+    """The last part of an archive, which makes an image of what came before.
+
+    Alone it is an archive for an engine that has all the layers.
+    """
+    name = image_config.digest(config).removeprefix('sha256:') + '.json'
+    manifest = image_config.manifest_json(name, list(layers))
+    return (
+        tar_stream.file(name, config)
+        + tar_stream.file('manifest.json', manifest)
+        + tar_stream.END
+    )
+
+
+class Archive:
+    """An archive, to be iterated once; raises ImageRejected.
+
+    Takes what `docker save`, Podman and Skopeo write, an OCI layout, or the
+    tar of a root file system, compressed or not. Gives an archive for the
+    engine's load that has one image, no tag and no name from outside.
+
+    :param rewrite: changes the config of an image that is trusted
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        rules: Rules,
+        rewrite: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self._chunks = iter(chunks)
+        self._rules = rules
+        self._rewrite = rewrite
+        self._layers: dict[str, _Layer] = {}
+        self._documents: dict[str, bytes] = {}
+        self._links: dict[str, str] = {}
+        self._held = 0
+        self._unpacked = 0
+        self._image: Image | None = None
+
+    @property
+    def image(self) -> Image:
+        """What it was; known when the iteration has ended."""
+        if self._image is None:
+            raise RuntimeError('the archive was not read to its end')
+        return self._image
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._filtered()
+        except compression.BadArchive as exc:
+            raise exception.ImageRejected(
+                image_id=self._rules.image_id,
+                reason='the archive of one image, as "docker save" writes '
+                f'it, was expected, but {exc}.',
+            ) from exc
+
+    def _filtered(self) -> Iterator[bytes]:
+        head, chunks = recognition.peek(self._chunks)
+        if not tar_stream.is_header(head):
+            what = recognition.described(head)
+            raise compression.BadArchive(f'it is {what}')
+        if recognition.is_root_file_system(head):
+            yield from self._root_file_system(chunks)
+        else:
+            yield from self._saved(chunks)
+
+    # A root file system becomes an image of one layer
+
+    def _root_file_system(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = self._rules.size
+        if size is None:
+            raise compression.BadArchive(
+                'it is a root file system of unknown size'
+            )
+        first = next(chunks)
+        kind = compression.kind_of(first)
+        pieces = _exactly(size, itertools.chain((first,), chunks))
+        yield from self._layer('root', size, kind, pieces)
+        layer = self._layers['root']
+        architecture = image_config.architecture_of(self._rules.machine)
+        config = image_config.of_root_file_system(
+            architecture, layer.diff_id, _INIT
+        )
+        yield self._concluded(config, [layer])
+
+    # A saved image
+
+    def _saved(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        reader = tar_stream.Reader(
+            self._limited(compression.expanded(chunks)),
+            self._rules.limits.members,
+        )
+        seen = set()
+        for member in reader:
+            if member.type is tar_stream.Type.DIRECTORY:
+                continue
+            if member.name in seen:
+                raise compression.BadArchive(
+                    f'it has {ascii(member.name)} twice'
+                )
+            seen.add(member.name)
+            if member.type is tar_stream.Type.FILE:
+                yield from self._file(member, reader)
+            else:
+                self._links[member.name] = member.target
+        yield self._proved()
+
+    def _limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        limit = self._rules.limits.size
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            _check_size(size, limit)
+            yield chunk
+
+    def _file(
+        self, member: tar_stream.Member, reader: tar_stream.Reader
+    ) -> Iterator[bytes]:
+        head = reader.take(tar_stream.BLOCK)
+        plain = tar_stream.is_header(head)
+        kind = None if plain else compression.kind_of(head)
+        if plain or kind:
+            pieces = itertools.chain((head,), reader.content())
+            yield from self._layer(member.name, member.size, kind, pieces)
+            return
+        self._held += member.size
+        if self._held > _MAX_DOCUMENTS:
+            raise compression.BadArchive(
+                f'its member {ascii(member.name[:100])} is no layer, and is '
+                f'too large for anything else ({member.size} bytes)'
+            )
+        content = head + reader.take(member.size)
+        _check_name(member.name, image_config.digest(content))
+        self._documents[member.name] = content
+
+    def _layer(
+        self,
+        name: str,
+        size: int,
+        kind: compression.Kind | None,
+        pieces: Iterable[bytes],
+    ) -> Iterator[bytes]:
+        """Let a layer through, as it is, and note what it is.
+
+        The engine expands a compressed one itself: what it expands to has
+        no place in a stream, since its size is known too late.
+        """
+        written = f'{len(self._layers) + 1}.tar'
+        yield tar_stream.header(written, size)
+        blob = hashlib.sha256()
+        content = blob if kind is None else hashlib.sha256()
+        expander = None if kind is None else compression.Expander(kind)
+        expanded = 0
+        for piece in pieces:
+            blob.update(piece)
+            if expander is None:
+                expanded += len(piece)
+            else:
+                for plain in expander.feed(piece):
+                    expanded += len(plain)
+                    content.update(plain)
+                    self._check_unpacked(expanded)
+            yield piece
+        if expander is not None:
+            expander.close()
+        self._check_unpacked(expanded)
+        self._unpacked += expanded
+        _check_name(name, f'sha256:{blob.hexdigest()}')
+        self._layers[name] = _Layer(
+            written, f'sha256:{content.hexdigest()}', expanded
+        )
+        yield tar_stream.padding(size)
+
+    def _check_unpacked(self, expanded: int) -> None:
+        _check_size(self._unpacked + expanded, self._rules.limits.size)
+
+    # The proof
+
+    def _proved(self) -> bytes:
+        manifest = self._manifest()
+        content = self._document(manifest.config)
+        layers = [self._layer_at(path) for path in manifest.layers]
+        self._check_config(image_config.parse_config(content), layers)
+        if self._rewrite is not None:
+            content = self._rewrite(content)
+        return self._concluded(content, layers)
+
+    def _manifest(self) -> image_config.Manifest:
+        documents = self._documents
+        if 'manifest.json' in documents:
+            manifest = image_config.parse_manifest(documents['manifest.json'])
+            named = {self._resolved(path) for path in manifest.layers}
+            if surplus := self._layers.keys() - named:
+                raise compression.BadArchive(
+                    f'it has {ascii(min(surplus)[:100])}, which is no layer '
+                    'of the image'
+                )
+            return manifest
+        if 'index.json' in documents:
+            return image_config.oci_manifest(
+                documents, image_config.architecture_of(self._rules.machine)
+            )
+        if any(name.endswith('/json') for name in documents):
+            raise compression.BadArchive(
+                'it has no manifest.json, as written by Docker before 1.10: '
+                'load and save it with a later one'
+            )
+        raise compression.BadArchive('it has no manifest.json')
+
+    def _resolved(self, path: str) -> str:
+        name = tar_stream.safe_path(path, 'a path in its manifest')
+        for _ in range(_MAX_LINKS):
+            if name not in self._links:
+                return name
+            name = self._links[name]
+        raise compression.BadArchive('it has links that lead in a circle')
+
+    def _document(self, path: str) -> bytes:
+        content = self._documents.get(self._resolved(path))
+        if content is None:
+            raise compression.BadArchive(
+                f'its config {ascii(path[:100])} is not there'
+            )
+        return content
+
+    def _layer_at(self, path: str) -> _Layer:
+        layer = self._layers.get(self._resolved(path))
+        if layer is None:
+            raise compression.BadArchive(
+                f'its layer {ascii(path[:100])} is not there or no tar archive'
+            )
+        return layer
+
+    def _check_config(
+        self, config: image_config.Config, layers: list[_Layer]
+    ) -> None:
+        wanted = image_config.architecture_of(self._rules.machine)
+        if (config.os, config.architecture) != ('linux', wanted):
+            found = f'{config.os[:40]}/{config.architecture[:40]}'
+            raise compression.BadArchive(
+                f'it is an image for {ascii(found)}, and this host needs '
+                f'linux/{wanted}'
+            )
+        if not 0 < len(layers) <= self._rules.limits.layers:
+            raise compression.BadArchive(
+                f'it has {len(layers)} layers, and 1 to '
+                f'{self._rules.limits.layers} are allowed'
+            )
+        if config.diff_ids != tuple(layer.diff_id for layer in layers):
+            raise compression.BadArchive(
+                'its layers are damaged: they are not those that its config '
+                'has the digests of'
+            )
+        if self._rewrite is None and any(
+            naming.is_our_label(label) for label in config.labels
+        ):
+            raise compression.BadArchive(
+                'it has labels that only Nova may set: make it with '
+                '"openstack server image create"'
+            )
+
+    def _concluded(self, content: bytes, layers: list[_Layer]) -> bytes:
+        config = image_config.parse_config(content)
+        self._image = Image(
+            id=image_config.digest(content),
+            config=content,
+            layers=tuple(layer.name for layer in layers),
+            size=sum(layer.size for layer in layers),
+            architecture=config.architecture,
+            entrypoint=config.entrypoint,
+            command=config.command,
+        )
+        return finish(content, self._image.layers)
+
+
+def _exactly(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    left = size
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield chunk
+    if left:
+        raise compression.BadArchive(f'it is not of {size} bytes as recorded')
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise compression.BadArchive(
+            f'it unpacks to more than {limit} bytes, the most that this host '
+            'takes'
+        )
+
+
+def _check_name(name: str, digest: str) -> None:
+    named = _NAMED.fullmatch(name)
+    if named and f'sha256:{named[1] or named[2]}' != digest:
+        raise compression.BadArchive(f'its {name} is damaged')

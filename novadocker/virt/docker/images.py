@@ -1,0 +1,385 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""Glance images in the engine, and servers as Glance images.
+
+An engine image is known by the id of its Glance image alone. Its content
+streams from Glance to the engine, through the filter and the checks, and no
+byte of it is stored on the way.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import functools
+import hashlib
+from typing import Any
+
+from nova.compute import task_states
+from nova import exception as nova_exception
+from nova.image import glance
+from nova.objects import fields
+from oslo_concurrency import lockutils
+from oslo_log import log as logging
+from oslo_utils import units
+
+from novadocker import exception
+from novadocker.virt.docker import archive
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import flight
+from novadocker.virt.docker import image_config
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import transfer
+
+LOG = logging.getLogger(__name__)
+
+_CONTAINER_FORMATS = ('docker', 'bare')
+_DISK_FORMAT = 'raw'
+
+# What Glance may say to one user and not to the next.
+_PERSONAL = (nova_exception.ImageNotAuthorized, nova_exception.ImageNotFound)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSettings:
+    """Limits for images, and how they are made.
+
+    :ivar lock_path: a directory that all nova-compute services share which
+        use the same engine
+    :ivar max_size: bytes of an image, unpacked
+    :ivar snapshot_pause: whether servers stand still for a commit
+    """
+
+    lock_path: str
+    max_size: int = 64 * units.Gi
+    max_members: int = 4096
+    max_layers: int = 125
+    snapshot_pause: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """What Glance has noted of an image's data when they were uploaded.
+
+    :ivar size: bytes; None if it is not known
+    """
+
+    size: int | None
+    hash_algorithm: str | None
+    hash_value: str | None
+
+
+class Images:
+    """The images of the servers of this host.
+
+    :param image_api: what nova.image.glance.API() offers
+    """
+
+    def __init__(
+        self,
+        client: engine.Client,
+        settings: ImageSettings,
+        image_api: Any = None,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._image_api = image_api or glance.API()
+        self._limits = archive.Limits(
+            size=settings.max_size,
+            members=settings.max_members,
+            layers=settings.max_layers,
+        )
+        self._flights = flight.SingleFlight[model.ImageInfo](_PERSONAL)
+
+    # From Glance to the engine
+
+    def ensure(
+        self, context: Any, instance: Any, image_meta: Any
+    ) -> model.ImageInfo:
+        """Have a Glance image in the engine, at the price of one download.
+
+        An image that is there is not asked for at Glance again: image_meta
+        is Glance's answer to this very user.
+
+        :raises: ImageRejected, Nova's errors for a flavor that is too small,
+            Glance's errors
+        """
+        _check_image(image_meta, instance.flavor)
+        reference = naming.image_reference(image_meta.id)
+        try:
+            found = self._client.inspect_image(reference)
+        except exception.ImageNotFoundInEngine:
+            found = self._flights.run(
+                image_meta.id,
+                functools.partial(
+                    self._load_once, context, instance, image_meta.id
+                ),
+            )
+        _check_disk(instance.flavor, found.size)
+        return found
+
+    def _load_once(
+        self, context: Any, instance: Any, image_id: str
+    ) -> model.ImageInfo:
+        """Load an image, if no other process has done it meanwhile."""
+        with lockutils.lock(
+            f'image-{image_id}',
+            lock_file_prefix='nova-docker-',
+            external=True,
+            lock_path=self._settings.lock_path,
+        ):
+            try:
+                return self._client.inspect_image(
+                    naming.image_reference(image_id)
+                )
+            except exception.ImageNotFoundInEngine:
+                return self._load(context, instance, image_id)
+
+    def _load(
+        self, context: Any, instance: Any, image_id: str
+    ) -> model.ImageInfo:
+        record = _record(self._image_api.get(context, image_id))
+        LOG.info('Loading image %s', image_id, instance=instance)
+        with transfer.produced(
+            lambda target: self._image_api.download(
+                context,
+                image_id,
+                # Written to a file, for only then does Nova verify a
+                # signature and still hand the bytes out.
+                data=target,
+                trusted_certs=instance.trusted_certs,
+            )
+        ) as chunks:
+            filtered = archive.Archive(
+                _verified(chunks, record, image_id),
+                self._rules(image_id, record.size),
+            )
+            references = self._client.load(filtered)
+        image = filtered.image
+        if references != (image.id,):
+            raise exception.EngineError(
+                500,
+                f'loaded {", ".join(references)} from an image that is '
+                f'{image.id}',
+            )
+        return self._named(image.id, image_id)
+
+    def _named(self, engine_id: str, image_id: str) -> model.ImageInfo:
+        """Give a loaded image the name by which it is found."""
+        reference = naming.image_reference(image_id)
+        try:
+            self._client.tag(engine_id, reference)
+            return self._client.inspect_image(reference)
+        except exception.NovaDockerException:
+            self._discard(engine_id)
+            raise
+
+    def _discard(self, engine_id: str) -> None:
+        """Remove what was loaded, unless it has another name as well."""
+        with contextlib.suppress(
+            exception.ImageNotFoundInEngine, exception.ContainerConflict
+        ):
+            if not self._client.inspect_image(engine_id).tags:
+                self._client.remove_image(engine_id)
+
+    def _rules(self, image_id: str, size: int | None) -> archive.Rules:
+        return archive.Rules(
+            image_id=image_id,
+            machine=self._client.info().architecture,
+            limits=self._limits,
+            size=size,
+        )
+
+    # From the engine to Glance
+
+    def snapshot(
+        self,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        container_id: str,
+        update_task_state: Any,
+    ) -> None:
+        """Make a Glance image of a container, whatever state it is in.
+
+        :raises: ContainerNotFound, Glance's errors; CouldNotUploadImage if
+            Glance has not got what was sent
+        """
+        update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
+        with self._committed(image_id, container_id) as run:
+            update_task_state(
+                task_state=task_states.IMAGE_UPLOADING,
+                expected_state=task_states.IMAGE_PENDING_UPLOAD,
+            )
+            image = self._upload(context, instance, image_id, run)
+            self._keep(image, image_id)
+
+    @contextlib.contextmanager
+    def _committed(
+        self, image_id: str, container_id: str
+    ) -> Iterator[image_config.Json]:
+        """An engine image of the container, for a while.
+
+        Gives what the image says that the container was made from, of how
+        to run it.
+        """
+        base = self._client.inspect(container_id).image_id
+        reference = naming.snapshot_reference(image_id)
+        repository, _, tag = reference.rpartition(':')
+        self._client.commit(
+            container_id, repository, tag, {}, self._settings.snapshot_pause
+        )
+        try:
+            yield self._client.inspect_image(base).config
+        finally:
+            self._client.remove_image(reference)
+
+    def _upload(
+        self,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        run: image_config.Json,
+    ) -> archive.Image:
+        rules = self._rules(image_id, None)
+        filtered = archive.Archive(
+            self._client.save(naming.snapshot_reference(image_id)),
+            rules,
+            rewrite=functools.partial(image_config.cleaned, run=run),
+        )
+        body = transfer.Readable(iter(filtered))
+        answer = self._image_api.update(
+            context,
+            image_id,
+            _snapshot_metadata(instance, rules.machine),
+            data=body,
+        )
+        # Nova's client sends a body again that a broken connection has
+        # taken half of: Glance then has the other half.
+        if not body.complete or answer.get('size') != body.size:
+            raise nova_exception.CouldNotUploadImage(image_id=image_id)
+        LOG.info(
+            'Uploaded %d bytes as image %s',
+            body.size,
+            image_id,
+            instance=instance,
+        )
+        return filtered.image
+
+    def _keep(self, image: archive.Image, image_id: str) -> None:
+        """Have the engine know what was uploaded as what it would download.
+
+        It has all the layers, so that it needs nothing but the config.
+        """
+        try:
+            self._client.load([archive.finish(image.config, image.layers)])
+            self._named(image.id, image_id)
+        except exception.EngineError as exc:
+            LOG.info(
+                'Image %s will be downloaded when it is booted here: %s',
+                image_id,
+                exc,
+            )
+
+
+def _check_image(image_meta: Any, flavor: Any) -> None:
+    """Refuse what cannot boot, before anything is done for it."""
+    formats = (image_meta.container_format, image_meta.disk_format)
+    if formats[0] not in _CONTAINER_FORMATS or formats[1] != _DISK_FORMAT:
+        raise exception.ImageRejected(
+            image_id=image_meta.id,
+            reason='its container format and disk format are '
+            f'{formats[0]} and {formats[1]}, and docker and raw are needed.',
+        )
+    if flavor.memory_mb < (image_meta.min_ram or 0):
+        raise nova_exception.FlavorMemoryTooSmall()
+    root = flavor.root_gb * units.Gi
+    min_disk = (image_meta.min_disk or 0) * units.Gi
+    if root and root < min_disk:
+        raise nova_exception.FlavorDiskSmallerThanMinDisk(
+            flavor_size=root, image_min_disk=min_disk
+        )
+    _check_disk(flavor, image_meta.size or 0)
+
+
+def _check_disk(flavor: Any, size: int) -> None:
+    """A root disk of 0 is as large as the image, as everywhere in Nova."""
+    root = flavor.root_gb * units.Gi
+    if root and root < size:
+        raise nova_exception.FlavorDiskSmallerThanImage(
+            flavor_size=root, image_size=size
+        )
+
+
+def _record(found: Any) -> _Record:
+    return _Record(
+        size=found.get('size') or None,
+        hash_algorithm=found.get('os_hash_algo'),
+        hash_value=found.get('os_hash_value'),
+    )
+
+
+def _verified(
+    chunks: Iterator[bytes], record: _Record, image_id: str
+) -> Iterator[bytes]:
+    """Pass a download on, and fail at its end if it is not as recorded."""
+    rejected = functools.partial(exception.ImageRejected, image_id=image_id)
+    algorithm = record.hash_algorithm if record.hash_value else None
+    if algorithm and algorithm not in hashlib.algorithms_available:
+        raise rejected(reason=f'its hash algorithm {algorithm} is unknown.')
+    hasher = hashlib.new(algorithm) if algorithm else None
+    size = 0
+    try:
+        for chunk in chunks:
+            size += len(chunk)
+            if hasher is not None:
+                hasher.update(chunk)
+            yield chunk
+    except OSError as exc:
+        # Glance's client raises it both for a connection that breaks and
+        # for data that are not those that it was promised.
+        if size != record.size:
+            raise nova_exception.GlanceConnectionFailed(
+                server='of the image service', reason=exc
+            ) from exc
+        raise rejected(reason=f'its data are damaged: {exc}.') from exc
+    if record.size is not None and size != record.size:
+        raise rejected(
+            reason=f'Glance has {size} bytes of it instead of {record.size}: '
+            'upload it again.'
+        )
+    if hasher is not None and hasher.hexdigest() != record.hash_value:
+        raise rejected(
+            reason='its data in Glance are damaged, they do not have the '
+            f'{algorithm} that was recorded: upload it again.'
+        )
+
+
+def _snapshot_metadata(instance: Any, machine: str) -> dict[str, Any]:
+    properties = {
+        'hw_architecture': fields.Architecture.canonicalize(machine),
+        'image_location': 'snapshot',
+        'image_state': 'available',
+        'img_hv_type': fields.HVType.DOCKER,
+        'owner_id': instance.project_id,
+    }
+    command = instance.image_meta.properties.get('os_command_line')
+    if command:
+        properties['os_command_line'] = command
+    return {
+        'status': 'active',
+        'container_format': _CONTAINER_FORMATS[0],
+        'disk_format': _DISK_FORMAT,
+        'properties': properties,
+    }
