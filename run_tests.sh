@@ -144,11 +144,10 @@ function run_tox {
 
 # Run the tests of a tox environment and count them.
 function run_tests {
-    local environment=$1 name=$2 status=0 summary count
-    local repository=${WORK}/stestr/${name}
-    rm -rf "${repository}"
+    local environment=$1 status=0 summary count
+    rm -rf "${WORK:?}/${environment}/.stestr"
     run_tox "${environment}" || status=$?
-    summary=$("${WORK}/venv/bin/stestr" --repo-url "${repository}" \
+    summary=$("${WORK}/venv/bin/stestr" --repo-url "${WORK}/${environment}" \
         last 2>/dev/null || true)
     count=$(sed -n 's/^ - Passed: //p' <<<"${summary}")
     passed=$((passed + ${count:-0}))
@@ -157,7 +156,7 @@ function run_tests {
         -e 's/^ - Failed: //p' -e 's/^ - Unexpected Success: //p' \
         <<<"${summary}" | paste -s -d + | sed 's/^$/0/')))
     ((status == 0)) || return "${status}"
-    ((${count:-0} > 0)) || fail "no test of ${name} was run"
+    ((${count:-0} > 0)) || fail "${environment}: no test was run"
 }
 
 function need_root {
@@ -171,11 +170,11 @@ function run_stage {
         run_tox "$1"
         ;;
     unit)
-        run_tests py3 unit
+        run_tests py3
         ;;
     functional)
-        run_tests packaging packaging &&
-            run_tests lower lower
+        run_tests packaging &&
+            run_tests lower
         ;;
     esac
 }
