@@ -65,7 +65,13 @@ class Checkpoints:
     def write(self, uuid: str, checkpoint: Checkpoint) -> None:
         directory = self._root / uuid
         directory.mkdir(parents=True, exist_ok=True)
-        content = {'version': _VERSION} | dataclasses.asdict(checkpoint)
+        # Field by field: Nova's models do not survive being copied by asdict.
+        content = {
+            'version': _VERSION,
+            'sandbox_id': checkpoint.sandbox_id,
+            'netns': checkpoint.netns,
+            'vifs': checkpoint.vifs,
+        }
         draft = directory / (_FILE + '.new')
         draft.write_text(json.dumps(content))
         draft.replace(directory / _FILE)

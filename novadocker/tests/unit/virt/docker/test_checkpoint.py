@@ -13,6 +13,7 @@
 import pathlib
 
 import fixtures
+from nova.network import model
 from oslotest import base
 
 from novadocker.virt.docker import checkpoint
@@ -31,6 +32,18 @@ class CheckpointsTestCase(base.BaseTestCase):
         self.checkpoints.write(UUID, A_CHECKPOINT)
 
         self.assertEqual(A_CHECKPOINT, self.checkpoints.read(UUID))
+
+    def test_keeps_nova_s_own_description_of_a_port(self):
+        vif = model.VIF(
+            id='port',
+            network=model.Network(
+                subnets=[model.Subnet(cidr='10.0.0.0/24', dns=[])]
+            ),
+        )
+        self.checkpoints.write(UUID, checkpoint.Checkpoint('box', 1, (vif,)))
+
+        [found] = self.checkpoints.read(UUID).vifs
+        self.assertEqual(vif, model.VIF.hydrate(found))
 
     def test_the_last_one_counts(self):
         self.checkpoints.write(UUID, checkpoint.Checkpoint('old', 1))
