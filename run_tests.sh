@@ -24,7 +24,7 @@ set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
-readonly STAGES=(pep8 mypy unit docs functional)
+readonly STAGES=(pep8 mypy unit docs contract functional)
 readonly WORK=${PWD}/.tox
 readonly RUNNER=${WORK}/runner
 readonly POLICY=/usr/sbin/policy-rc.d
@@ -172,8 +172,13 @@ function run_stage {
     unit)
         run_tests py3
         ;;
+    contract)
+        need_root "$1" && run_tests contract
+        ;;
     functional)
-        run_tests packaging &&
+        need_root "$1" &&
+            run_tests functional &&
+            run_tests packaging &&
             run_tests lower
         ;;
     esac
