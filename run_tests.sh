@@ -163,6 +163,21 @@ function need_root {
     ((EUID == 0)) || fail "the stage $1 needs root"
 }
 
+# A cloud that is up already stays up.
+function cloud_up {
+    local settings
+    if ! contrib/cloud/cloud status | grep -q RUNNING; then
+        cleanups+=(cloud_down)
+    fi
+    contrib/cloud/cloud up &&
+        settings=$(contrib/cloud/cloud env) &&
+        eval "${settings}"
+}
+
+function cloud_down {
+    contrib/cloud/cloud down
+}
+
 # Called in a condition, where errexit does not hold: commands are chained.
 function run_stage {
     case $1 in
@@ -180,6 +195,9 @@ function run_stage {
             run_tests functional &&
             run_tests packaging &&
             run_tests lower
+        ;;
+    e2e)
+        need_root "$1" && cloud_up && run_tests e2e
         ;;
     esac
 }
