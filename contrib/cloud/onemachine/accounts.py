@@ -64,7 +64,8 @@ def remove(settings: settings_mod.Settings) -> None:
     for user, group in made.get('memberships', []):
         if user not in made.get('users', []) and _user_exists(user):
             steps.run(['gpasswd', '--delete', user, group], log)
-    for user in made.get('users', []):
+    # A user's own group goes with the user once nobody else is in it.
+    for user in reversed(made.get('users', [])):
         if _user_exists(user):
             steps.run(['userdel', user], log)
     for group in made.get('groups', []):

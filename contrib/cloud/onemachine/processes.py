@@ -151,7 +151,7 @@ class Processes:
             known and state['pid'] != known
         ):
             raise steps.StepFailed(
-                f'{name} does not stay up: {state["description"]}\n'
+                f'{name} does not stay up. {state["description"]}\n'
                 f'Read {self.log(name)}'
             )
         self._pids[name] = state['pid']
