@@ -51,14 +51,16 @@ STOP_MARGIN = 60
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(
+    not_found: type[exception.EngineError] = exception.ContainerNotFound,
+) -> Iterator[None]:
     """Turn the SDK's errors into ours, by class and status alone."""
     try:
         yield
     except docker_errors.ImageNotFound as exc:
         raise exception.ImageNotFoundInEngine(404, _reason(exc)) from exc
     except docker_errors.NotFound as exc:
-        raise exception.ContainerNotFound(404, _reason(exc)) from exc
+        raise not_found(404, _reason(exc)) from exc
     except docker_errors.APIError as exc:
         status = exc.response.status_code
         kind = exception.EngineError
@@ -76,6 +78,24 @@ def _translated() -> Iterator[None]:
 
 def _reason(exc: docker_errors.APIError) -> str:
     return str(exc.explanation or exc)
+
+
+class _Source:
+    """The chunks of an archive, and the error that broke them off."""
+
+    def __init__(self, archive: Iterable[bytes]) -> None:
+        self._archive = archive
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._archive:
+                # requests would end a chunked upload at an empty chunk
+                if chunk:
+                    yield chunk
+        except Exception as exc:
+            self.error = exc
+            raise
 
 
 class EventStream:
@@ -301,9 +321,16 @@ class Client:
         An exception raised by ``archive`` itself comes through unchanged;
         the engine keeps nothing of an archive that ends before its time.
         """
-        with _translated():
-            answer = self._api(LAYER_TIMEOUT).load_image(_chunks(archive))
-            return engine_json.loaded_references(answer)
+        source = _Source(archive)
+        try:
+            with _translated():
+                answer = self._api(LAYER_TIMEOUT).load_image(iter(source))
+                return engine_json.loaded_references(answer)
+        except exception.EngineUnavailable:
+            # An error of the archive's own source may be of the same kind.
+            if source.error is not None:
+                raise source.error from None
+            raise
 
     def inspect_image(self, reference: str) -> model.ImageInfo:
         """:raises: ImageNotFoundInEngine"""
@@ -338,10 +365,5 @@ class Client:
 
         :raises: ImageNotFoundInEngine when iterated
         """
-        with _translated():
+        with _translated(not_found=exception.ImageNotFoundInEngine):
             yield from self._api(LAYER_TIMEOUT).get_image(reference)
-
-
-def _chunks(archive: Iterable[bytes]) -> Iterator[bytes]:
-    # requests would end a chunked upload early at an empty chunk
-    return (chunk for chunk in archive if chunk)
