@@ -143,7 +143,9 @@ class HostTestCase(base.BaseTestCase):
 
 class UptimeTestCase(base.BaseTestCase):
     def test_has_the_form_of_the_command(self):
-        with mock.patch('psutil.boot_time', return_value=1000.0):
+        with mock.patch(
+            'psutil.boot_time', autospec=True, return_value=1000.0
+        ):
             found = host.uptime(lambda: 1000.0 + 2 * 86400 + 3 * 3600 + 240)
 
         self.assertRegex(

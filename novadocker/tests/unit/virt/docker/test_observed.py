@@ -79,7 +79,9 @@ class ObservedTestCase(base.BaseTestCase):
         self.assertEqual({'new'}, set(self.observed.instances()))
 
     def test_what_nobody_told_is_seen_when_the_list_is_old(self):
-        clock = mock.patch('time.monotonic', return_value=100.0).start()
+        clock = mock.patch(
+            'time.monotonic', autospec=True, return_value=100.0
+        ).start()
         self.addCleanup(mock.patch.stopall)
         self.observed.instances()
         self.client.list_containers.return_value = []

@@ -16,12 +16,15 @@ from novadocker import exception
 from novadocker.virt.docker import undo as undoing
 
 
+_WHY = ValueError('why')
+
+
 class UndoTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.done = []
 
-    def fail(self, *steps, error=ValueError('why')):
+    def fail(self, *steps, error=_WHY):
         with undoing.Undo(None) as undo:
             for step in steps:
                 undo.callback(*step)
