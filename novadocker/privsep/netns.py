@@ -181,11 +181,7 @@ def bring_up(device: str, mtu: int, bridge: str | None = None) -> None:
 
 @privsep.sys_admin_pctxt.entrypoint
 def configure(pid: int, netns: int, nic: nics.Nic) -> None:
-    """Give a NIC its addresses and routes, and set it up.
-
-    Addresses that somebody inside has added stay, and so do routes that are
-    not of the protocol ``static``.
-    """
+    """Make a NIC, and the loopback, what it shall be."""
     _inside(pid, netns, lambda ipr: nics.configure(ipr, nic))
 
 

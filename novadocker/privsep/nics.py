@@ -19,12 +19,15 @@ import contextlib
 import errno
 import fcntl
 import ipaddress
+import pathlib
 import socket
 import struct
 from typing import Any
 from typing import TypedDict
 
 import pyroute2
+
+SYSCTL_DIR = pathlib.Path('/proc/sys/net')
 
 # linux/sockios.h and linux/ethtool.h
 _SIOCETHTOOL = 0x8946
@@ -78,6 +81,7 @@ class Nic(TypedDict):
 
 
 def find(ipr: Any, device: str) -> Any | None:
+    """A device by its name."""
     try:
         return ipr.link('get', ifname=device)[0]
     except pyroute2.NetlinkError as exc:
@@ -87,19 +91,28 @@ def find(ipr: Any, device: str) -> Any | None:
 
 
 def kind(link: Any) -> str | None:
-    kind: str | None = link.get_nested('IFLA_LINKINFO', 'IFLA_INFO_KIND')
-    return kind
+    """What the kernel calls the type of a device, None for a real one."""
+    found: str | None = link.get_nested('IFLA_LINKINFO', 'IFLA_INFO_KIND')
+    return found
 
 
 def set_sysctls(device: str, values: Sequence[tuple[str, str]]) -> None:
+    """Write settings of a device.
+
+    :param values: pairs of a path, with {} for the device, and its content
+    """
     for name, value in values:
         # A kernel without IPv6 has no such files.
         with contextlib.suppress(FileNotFoundError):
-            with open(f'/proc/sys/net/{name.format(device)}', 'w') as file:
-                file.write(value)
+            (SYSCTL_DIR / name.format(device)).write_text(value)
 
 
 def configure(ipr: Any, nic: Nic) -> None:
+    """Give a NIC its addresses and routes, and set it up.
+
+    Addresses that somebody inside has added stay, and so do routes that are
+    not of the protocol ``static``.
+    """
     link = find(ipr, nic['name'])
     if link is None:
         raise OSError(errno.ENODEV, f'there is no NIC {nic["name"]}')

@@ -237,17 +237,24 @@ class Network:
             :meth:`check` does
         """
         vifs = list(network_info)
-        converted = [_convert(vif) for vif in vifs]
-        known = {one.device: one.name for one in self.interfaces(sandbox)}
+        ports = [_convert(vif) for vif in vifs]
         made = []
         with undoing.Undo(instance) as undo:
             for vif, port, wanted in zip(
-                vifs, converted, nic.nics(vifs, known), strict=True
+                vifs, ports, self._wanted(vifs, sandbox), strict=True
             ):
                 with _failing(wanted.port_id):
                     if self._plug(instance, port, wanted, sandbox, undo):
                         made.append(vif)
         return made
+
+    def _wanted(self, vifs: list[Any], sandbox: Sandbox) -> list[nic.Nic]:
+        """The NICs of ports, by the names that they have if they have."""
+        if not vifs:
+            return []
+        with _failing(vifs[0]['id']):
+            known = {one.device: one.name for one in self.interfaces(sandbox)}
+        return nic.nics(vifs, known)
 
     def _plug(
         self,
