@@ -46,6 +46,7 @@ _NAMED = re.compile(r'(?:blobs/sha256/([0-9a-f]{64})|([0-9a-f]{64})\.json)')
 # What a root file system runs that no command was given for.
 _INIT = ('/sbin/init',)
 
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """How much an image may take.

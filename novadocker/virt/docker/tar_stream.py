@@ -277,9 +277,7 @@ def _target(name: str, kind: Type, link: str) -> str:
     if kind is Type.HARDLINK:
         return safe_path(link, 'a link')
     if not link or link.startswith('/') or '\0' in link:
-        raise compression.BadArchive(
-            f'it has a link to {ascii(link[:100])}'
-        )
+        raise compression.BadArchive(f'it has a link to {ascii(link[:100])}')
     return safe_path(
         posixpath.normpath(posixpath.join(posixpath.dirname(name), link)),
         'a link',

@@ -1,0 +1,507 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+from concurrent import futures
+import gzip
+import io
+import json
+import tarfile
+import threading
+from unittest import mock
+
+import fixtures
+from nova.compute import task_states
+from nova import exception as nova_exception
+from nova import objects
+from oslo_utils import units
+from oslotest import base
+
+from novadocker import exception
+from novadocker.tests.fixtures import archives
+from novadocker.tests.fixtures import glance
+from novadocker.tests.fixtures import hostile
+from novadocker.tests.fixtures import instances
+from novadocker.virt.docker import images
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+
+GiB = 1024**3
+
+
+class Engine:
+    """The verbs for images, for an engine that believes everything.
+
+    It keeps images by id and tags apart, and reads what is loaded as the
+    real one does: tags are obeyed, a layer that is there is not looked at.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.images = {}
+        self.tags = {'victim:latest': 'sha256:victim'}
+        self.layers = {}
+        self.requests = []
+        self.answer: tuple[str, ...] = ()
+        self.loading = threading.Event()
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def info(self):
+        return mock.Mock(architecture=archives.MACHINE)
+
+    def load(self, archive):
+        self.requests.append('load')
+        self.loading.set()
+        data = b''.join(archive)
+        assert self.may_end.wait(10)
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            found = {
+                info.name: tar.extractfile(info).read()
+                for info in tar.getmembers()
+            }
+        loaded = []
+        for entry in json.loads(found['manifest.json']):
+            loaded.append(self._add(entry, found))
+        return self.answer or tuple(loaded)
+
+    def _add(self, entry, found):
+        config = found[entry['Config']]
+        image_id = f'sha256:{archives.digest(config)}'
+        diff_ids = json.loads(config)['rootfs']['diff_ids']
+        for diff_id, name in zip(diff_ids, entry['Layers'], strict=True):
+            if diff_id not in self.layers:
+                if name not in found:
+                    raise exception.EngineError(500, f'no {name}')
+                self.layers[diff_id] = found[name]
+        self.images[image_id] = config
+        for tag in entry['RepoTags'] or ():
+            self.tags[tag] = image_id
+        return image_id
+
+    def inspect_image(self, reference):
+        self.requests.append('inspect_image')
+        image_id = self.tags.get(reference, reference)
+        if image_id not in self.images:
+            raise exception.ImageNotFoundInEngine(404, reference)
+        config = json.loads(self.images[image_id])
+        return model.ImageInfo(
+            id=image_id,
+            tags=tuple(
+                tag for tag, target in self.tags.items() if target == image_id
+            ),
+            size=sum(
+                len(self.layers[one]) for one in config['rootfs']['diff_ids']
+            ),
+            architecture=config['architecture'],
+            os=config['os'],
+            labels={},
+            parent='',
+            entrypoint=(),
+            command=(),
+            config=config['config'],
+        )
+
+    def tag(self, image, reference):
+        self.requests.append('tag')
+        if image not in self.images:
+            raise exception.ImageNotFoundInEngine(404, image)
+        self.tags[reference] = image
+
+    def remove_image(self, reference):
+        image_id = self.tags.pop(reference, reference)
+        if image_id not in self.tags.values():
+            self.images.pop(image_id, None)
+
+    # A container that was made from the good image, and wrote a layer
+
+    def inspect(self, container):
+        return mock.Mock(image_id=archives.image_id())
+
+    def commit(self, container, repository, tag, config, pause):
+        assert config == {}
+        self.paused = pause
+        written = archives.layer('srv/new')
+        layers = [*archives.LAYERS, written]
+        self.committed = archives.config(
+            layers,
+            config={
+                'Hostname': 'secret',
+                'Cmd': ['driver'],
+                'Labels': naming.labels('u', 'instance', 'h'),
+            },
+        )
+        image_id = f'sha256:{archives.digest(self.committed)}'
+        self.images[image_id] = self.committed
+        self.layers[f'sha256:{archives.digest(written)}'] = written
+        self.tags[f'{repository}:{tag}'] = image_id
+        return image_id
+
+    def save(self, reference):
+        assert self.tags[reference]
+        layers = [*archives.LAYERS, archives.layer('srv/new')]
+        yield archives.tar(archives.saved(layers, self.committed))
+
+
+def failing():
+    return mock.Mock(side_effect=exception.EngineError(500, 'no'))
+
+
+class ImagesTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.engine = Engine()
+        self.glance = glance.Glance()
+        self.settings = images.ImageSettings(
+            lock_path=self.useFixture(fixtures.TempDir()).path,
+            max_size=24 << 20,
+            max_members=100,
+            max_layers=20,
+        )
+        self.images = self.make()
+
+    def make(self):
+        return images.Images(self.engine, self.settings, self.glance)
+
+    def ensure(self, meta, images=None, **flavor):
+        instance = instances.an_instance(flavor=flavor)
+        return (images or self.images).ensure(None, instance, meta)
+
+
+class EnsureTestCase(ImagesTestCase):
+    def assert_untouched(self):
+        self.assertEqual({}, self.engine.images)
+        self.assertEqual({'victim:latest': 'sha256:victim'}, self.engine.tags)
+
+    def test_is_loaded_and_tagged_by_its_glance_id(self):
+        meta = self.glance.add(archives.good())
+        found = self.ensure(meta)
+        self.assertEqual(archives.image_id(), found.id)
+        self.assertEqual((naming.image_reference(meta.id),), found.tags)
+        self.assertEqual('sha256:victim', self.engine.tags['victim:latest'])
+
+    def test_second_time_is_one_request(self):
+        meta = self.glance.add(archives.good())
+        self.ensure(meta)
+        del self.engine.requests[:]
+        self.ensure(meta)
+        self.assertEqual(['inspect_image'], self.engine.requests)
+        self.assertEqual([meta.id], self.glance.downloads)
+
+    def test_is_not_found_by_name(self):
+        named = self.glance.add(archives.good(), name='victim:latest')
+        self.engine.tags['victim:latest'] = archives.image_id()
+        self.ensure(named)
+        self.assertEqual([named.id], self.glance.downloads)
+
+    def test_gone_from_the_engine_it_is_loaded_again(self):
+        meta = self.glance.add(archives.good())
+        self.ensure(meta)
+        self.engine.remove_image(naming.image_reference(meta.id))
+        self.ensure(meta)
+        self.assertEqual([meta.id] * 2, self.glance.downloads)
+
+    def test_bare_root_file_system(self):
+        meta = self.glance.add(
+            archives.root_file_system(), container_format='bare'
+        )
+        self.assertEqual(['/sbin/init'], self.ensure(meta).config['Cmd'])
+
+    def test_hostile_archives(self):
+        for name, (data, _) in hostile.table().items():
+            meta = self.glance.add(data)
+            self.assertRaises(exception.ImageRejected, self.ensure, meta)
+            self.assert_untouched()
+            self.assertIn(meta.id, self.glance.downloads, name)
+        self.ensure(self.glance.add(archives.good()))
+
+    def test_formats(self):
+        for formats in (
+            {'container_format': 'ovf'},
+            {'disk_format': 'qcow2'},
+            {'container_format': None},
+        ):
+            meta = self.glance.add(archives.good(), **formats)
+            self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertEqual([], self.engine.requests)
+
+    def test_flavors_that_are_too_small(self):
+        for record, flavor, error in (
+            ({'min_ram': 65}, {}, nova_exception.FlavorMemoryTooSmall),
+            ({'min_disk': 2}, {}, nova_exception.FlavorDiskSmallerThanMinDisk),
+            ({'size': GiB + 1}, {}, nova_exception.FlavorDiskSmallerThanImage),
+        ):
+            meta = self.glance.add(archives.good(), **record)
+            self.assertRaises(error, self.ensure, meta, **flavor)
+        self.assertEqual([], self.glance.downloads)
+
+    def test_unpacked_size_counts_for_the_disk(self):
+        meta = self.glance.add(gzip.compress(archives.good()))
+        found = self.ensure(meta)
+        with mock.patch.object(units, 'Gi', found.size - 1):
+            for _ in range(2):
+                self.assertRaises(
+                    nova_exception.FlavorDiskSmallerThanImage,
+                    self.ensure,
+                    meta,
+                )
+        self.assertEqual(1, len(self.glance.downloads))
+
+    def test_flavor_without_a_disk_has_room(self):
+        meta = self.glance.add(archives.good(), min_disk=0)
+        self.assertIsNotNone(self.ensure(meta, root_gb=0))
+
+    def test_data_of_another_hash(self):
+        other = archives.with_config(archives.config(author='x'))
+        for checks, word in ((True, 'Corrupt'), (False, 'sha512')):
+            self.glance.checks = checks
+            meta = self.glance.add(archives.good())
+            self.assertEqual(meta.size, len(other))
+            self.glance.replace(meta.id, other)
+            found = self.assertRaises(
+                exception.ImageRejected, self.ensure, meta
+            )
+            self.assertIn(word, str(found))
+            self.assert_untouched()
+
+    def test_data_of_another_size(self):
+        self.glance.checks = False
+        for size in (1, 1 << 19):
+            meta = self.glance.add(archives.good(), size=size)
+            self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assert_untouched()
+
+    def test_unknown_hash(self):
+        meta = self.glance.add(archives.good(), os_hash_algo='rot13')
+        self.assertRaises(exception.ImageRejected, self.ensure, meta)
+
+    def test_broken_connection_is_not_the_images_fault(self):
+        big = archives.Member('README', b'x' * 200_000)
+        meta = self.glance.add(archives.with_member(big))
+        self.glance.break_after = 100_000
+        self.assertRaises(
+            nova_exception.GlanceConnectionFailed, self.ensure, meta
+        )
+        self.assert_untouched()
+        self.glance.break_after = None
+        self.ensure(meta)
+
+    def test_glances_own_errors_pass(self):
+        meta = self.glance.add(archives.good())
+        self.glance.delete(None, meta.id)
+        self.assertRaises(nova_exception.ImageNotFound, self.ensure, meta)
+
+    def test_trusted_certificates_reach_glance(self):
+        meta = self.glance.add(archives.good())
+        instance = instances.an_instance()
+        instance.trusted_certs = objects.TrustedCerts(ids=['a-cert'])
+        with mock.patch.object(
+            self.glance, 'download', wraps=self.glance.download
+        ) as download:
+            self.images.ensure(mock.sentinel.context, instance, meta)
+        self.assertEqual(
+            (mock.sentinel.context, meta.id), download.call_args.args
+        )
+        self.assertIs(
+            instance.trusted_certs, download.call_args.kwargs['trusted_certs']
+        )
+
+    def test_an_engine_that_loads_something_else(self):
+        self.engine.answer = ('sha256:other',)
+        meta = self.glance.add(archives.good())
+        self.assertRaises(exception.EngineError, self.ensure, meta)
+        self.assertNotIn(naming.image_reference(meta.id), self.engine.tags)
+
+    def test_what_cannot_be_tagged_does_not_stay(self):
+        meta = self.glance.add(archives.good())
+        self.engine.tag = failing()
+        self.assertRaises(exception.EngineError, self.ensure, meta)
+        self.assert_untouched()
+
+    def test_what_has_another_tag_stays(self):
+        one = self.glance.add(archives.good())
+        two = self.glance.add(archives.good())
+        self.ensure(one)
+        self.engine.tag = failing()
+        self.assertRaises(exception.EngineError, self.ensure, two)
+        reference = naming.image_reference(one.id)
+        self.assertEqual(archives.image_id(), self.engine.tags[reference])
+
+    def asked_at_once(self, askers, meta):
+        self.engine.may_end.clear()
+        with futures.ThreadPoolExecutor(len(askers)) as pool:
+            asked = [pool.submit(self.ensure, meta, one) for one in askers]
+            self.assertTrue(self.engine.loading.wait(10))
+            futures.wait(asked, 0.3)
+            self.engine.may_end.set()
+        return asked
+
+    def test_many_threads_share_a_download(self):
+        meta = self.glance.add(archives.good())
+        asked = self.asked_at_once([self.images] * 10, meta)
+        self.assertEqual(
+            {archives.image_id()}, {one.result().id for one in asked}
+        )
+        self.assertEqual([meta.id], self.glance.downloads)
+
+    def test_services_with_the_same_locks_share_a_download(self):
+        meta = self.glance.add(archives.good())
+        asked = self.asked_at_once([self.make(), self.make()], meta)
+        self.assertEqual(
+            {archives.image_id()}, {one.result().id for one in asked}
+        )
+        self.assertEqual([meta.id], self.glance.downloads)
+
+
+class SnapshotTestCase(ImagesTestCase):
+    def setUp(self):
+        super().setUp()
+        self.ensure(self.glance.add(archives.good()))
+        self.before = dict(self.engine.tags)
+        self.states = []
+        self.image_id = self.glance.create(None, {'name': 'snap'})['id']
+
+    def snapshot(self, images=None, **properties):
+        (images or self.images).snapshot(
+            None,
+            instances.an_instance(**properties),
+            self.image_id,
+            'the-container',
+            self.update_task_state,
+        )
+
+    def update_task_state(self, task_state, expected_state=None):
+        self.states.append((task_state, expected_state))
+
+    def assert_no_trace(self):
+        self.assertEqual(self.before, self.engine.tags)
+        self.assertEqual([archives.image_id()], list(self.engine.images))
+
+    def test_task_states(self):
+        self.snapshot()
+        pending = task_states.IMAGE_PENDING_UPLOAD
+        self.assertEqual(
+            [(pending, None), (task_states.IMAGE_UPLOADING, pending)],
+            self.states,
+        )
+
+    def test_record(self):
+        self.snapshot(os_command_line='httpd -f')
+        record = self.glance.get(None, self.image_id)
+        self.assertEqual('docker', record['container_format'])
+        self.assertEqual('raw', record['disk_format'])
+        self.assertEqual('snap', record['name'])
+        self.assertEqual(
+            {
+                'hw_architecture': archives.MACHINE,
+                'image_location': 'snapshot',
+                'image_state': 'available',
+                'img_hv_type': 'docker',
+                'os_command_line': 'httpd -f',
+                'owner_id': 'a-project',
+            },
+            record['properties'],
+        )
+
+    def test_no_command_unless_the_server_has_one(self):
+        self.snapshot()
+        record = self.glance.get(None, self.image_id)
+        self.assertNotIn('os_command_line', record['properties'])
+
+    def test_content(self):
+        self.snapshot()
+        data = self.glance.data(self.image_id)
+        for word in (b'secret', b'driver', b'nova', b'victim'):
+            self.assertNotIn(word, data)
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            (entry,) = json.load(tar.extractfile('manifest.json'))
+            config = json.load(tar.extractfile(entry['Config']))
+        self.assertIsNone(entry['RepoTags'])
+        self.assertEqual(['/bin/true'], config['config']['Entrypoint'])
+        self.assertEqual(['now'], config['config']['Cmd'])
+        self.assertEqual(4, len(entry['Layers']))
+
+    def test_boots_here_without_a_download(self):
+        self.snapshot()
+        found = self.ensure(self.glance.meta(self.image_id))
+        self.assertNotIn(self.image_id, self.glance.downloads)
+        self.engine.remove_image(naming.image_reference(self.image_id))
+        again = self.ensure(self.glance.meta(self.image_id))
+        self.assertIn(self.image_id, self.glance.downloads)
+        self.assertEqual(found.id, again.id)
+
+    def test_boots_elsewhere(self):
+        self.snapshot()
+        elsewhere = images.Images(Engine(), self.settings, self.glance)
+        found = self.ensure(self.glance.meta(self.image_id), elsewhere)
+        self.assertEqual(['now'], found.config['Cmd'])
+
+    def test_commit_leaves_nothing_but_the_image(self):
+        self.snapshot()
+        reference = naming.image_reference(self.image_id)
+        self.assertEqual(self.before | {reference: mock.ANY}, self.engine.tags)
+        self.assertEqual(2, len(self.engine.images))
+
+    def test_engine_that_wants_the_layers_again(self):
+        """The snapshot is good, and the next boot downloads it."""
+        self.engine.load = failing()
+        self.snapshot()
+        self.assert_no_trace()
+        self.assertTrue(self.glance.data(self.image_id))
+
+    def test_pause_is_a_choice(self):
+        self.snapshot()
+        self.assertTrue(self.engine.paused)
+        self.settings = images.ImageSettings(
+            self.settings.lock_path, snapshot_pause=False
+        )
+        self.snapshot(self.make())
+        self.assertFalse(self.engine.paused)
+
+    def test_half_an_upload_is_none(self):
+        self.glance.forget_after = 700
+        self.assertRaises(nova_exception.CouldNotUploadImage, self.snapshot)
+        self.assert_no_trace()
+
+    def test_image_deleted_meanwhile(self):
+        self.glance.delete(None, self.image_id)
+        self.assertRaises(nova_exception.ImageNotFound, self.snapshot)
+        self.assert_no_trace()
+
+    def test_engine_fails_meanwhile(self):
+        def save(reference):
+            yield archives.good()[:2000]
+            raise exception.EngineUnavailable(reason='gone')
+
+        self.engine.save = save
+        self.assertRaises(exception.EngineUnavailable, self.snapshot)
+        self.assert_no_trace()
+
+    def test_server_deleted_meanwhile(self):
+        def update_task_state(task_state, expected_state=None):
+            if expected_state is not None:
+                raise nova_exception.UnexpectedDeletingTaskStateError(
+                    instance_uuid='u', expected='a', actual='b'
+                )
+
+        self.update_task_state = update_task_state
+        self.assertRaises(
+            nova_exception.UnexpectedDeletingTaskStateError, self.snapshot
+        )
+        self.assert_no_trace()
+
+    def test_no_container(self):
+        self.engine.inspect = mock.Mock(
+            side_effect=exception.ContainerNotFound(404, '')
+        )
+        self.assertRaises(exception.ContainerNotFound, self.snapshot)
+        self.assert_no_trace()
