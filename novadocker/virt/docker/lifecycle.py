@@ -112,22 +112,27 @@ class Lifecycle:
         The sandbox is made while the image loads and while Neutron still
         allocates: network_info is not looked at before it is needed.
         """
-        uuid = instance.uuid
         with self._changing(), undoing.Undo(instance) as undo:
             loading = self._loaders.submit(
                 self._images.ensure, context, instance, image_meta
             )
-            undo.callback(self._checkpoints.remove, uuid)
-            undo.callback(self._network.unlink, uuid)
-            self._run(
+            try:
+                box = self._sandboxes.create(instance, undo)
+            except exception.ContainerConflict as exc:
+                raise nova_exception.InstanceExists(
+                    name=instance.uuid
+                ) from exc
+            undo.callback(self._checkpoints.remove, instance.uuid)
+            undo.callback(self._network.unlink, instance.uuid)
+            name = self._run(
                 instance,
                 network_info,
-                lambda box: self._create(
-                    instance, loading.result(), box, undo
-                ),
+                box,
+                lambda: self._create(instance, loading.result(), box, undo),
                 undo,
-                power_on,
             )
+            if power_on:
+                self._start(name)
 
     def power_on(self, instance: Any, network_info: Any) -> None:
         """Make a server run that exists, whatever has happened to it.
@@ -135,12 +140,15 @@ class Lifecycle:
         Nothing of it is removed where this fails.
         """
         with self._changing(), undoing.Undo(instance) as undo:
-            self._run(
+            box = self._sandboxes.ensure(instance, undo)
+            name = self._run(
                 instance,
                 network_info,
-                lambda box: self._existing(instance, box),
+                box,
+                lambda: self._existing(instance, box),
                 undo,
             )
+            self._start(name)
 
     def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
         """Stop a server's process within ``grace`` seconds, and start it."""
@@ -151,22 +159,20 @@ class Lifecycle:
         self,
         instance: Any,
         network_info: Any,
-        container: Callable[[sandbox.Sandbox], str],
+        box: sandbox.Sandbox,
+        container: Callable[[], str],
         undo: undoing.Undo,
-        start: bool = True,
-    ) -> None:
-        """The one road.
+    ) -> str:
+        """The one road, up to the start.
 
-        :param container: gives the instance container for a sandbox; called
-            between the plugging and Neutron's confirmation of it
+        :param container: gives the instance container; called between the
+            plugging and Neutron's confirmation of it
         """
-        box = self._sandboxes.ensure(instance, undo)
         self._network.check(network_info)
         with self._network.waiting(instance, network_info):
             self._connect(instance, network_info, box, undo)
-            name = container(box)
-        if start:
-            self._start(name)
+            name = container()
+        return name
 
     def _connect(
         self,
@@ -198,10 +204,7 @@ class Lifecycle:
         wanted = spec.server(
             instance, self._host, image, box.id, self._settings
         )
-        try:
-            name = self._client.create(wanted)
-        except exception.ContainerConflict as exc:
-            raise nova_exception.InstanceExists(name=wanted.name) from exc
+        name = self._client.create(wanted)
         undo.callback(self._client.remove, name)
         return name
 

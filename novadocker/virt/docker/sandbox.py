@@ -58,30 +58,37 @@ class Sandboxes:
         self._architecture = architecture
         self._settings = settings
 
+    def create(self, instance: Any, undo: undoing.Undo) -> Sandbox:
+        """Make a sandbox for a new instance.
+
+        :raises: ContainerConflict if the instance has one
+        """
+        self._create(instance)
+        undo.callback(self.remove, instance.uuid)
+        return self._start(instance, undo)
+
     def ensure(self, instance: Any, undo: undoing.Undo) -> Sandbox:
-        """Make the instance's sandbox run, and describe it.
+        """Have the sandbox of an instance that exists run.
 
         A sandbox that has died is started again rather than replaced, since
         the instance container is tied to it by its id for ever. Its namespace
         is then a new, empty one.
-
-        :param undo: is told how to take back what was made
         """
-        name = naming.sandbox_name(instance.uuid)
+        running = self.find(instance.uuid)
+        if running is not None:
+            return running
         try:
-            self._create(instance)
+            return self.create(instance, undo)
         except exception.ContainerConflict:
-            running = self.find(instance.uuid)
-            if running is not None:
-                return running
-        else:
-            undo.callback(self._client.remove, name)
-        self._client.start(name)
-        undo.callback(self._client.stop_if_there, name)
+            return self._start(instance, undo)
+
+    def _start(self, instance: Any, undo: undoing.Undo) -> Sandbox:
+        self._client.start(naming.sandbox_name(instance.uuid))
+        undo.callback(self.stop, instance.uuid)
         started = self.find(instance.uuid)
         if started is None:
             raise exception.EngineError(
-                500, f'the sandbox {name} ended as soon as it was started'
+                500, 'the sandbox ended as soon as it was started'
             )
         return started
 
