@@ -120,20 +120,15 @@ def inode(pid: int) -> int:
 
 
 @privsep.sys_admin_pctxt.entrypoint
-def connect(pid: int, netns: int, nic: nics.Nic) -> bool:
+def connect(pid: int, netns: int, nic: nics.Nic) -> None:
     """Make a NIC in a namespace, with its other end on the host; both down.
 
-    An end on the host whose NIC is not in this namespace is a leftover, and
-    is replaced.
-
-    :returns: whether it was made; False if it was there
+    A veth that has the name on the host is a leftover, and is replaced.
     """
     with _namespace(pid, netns) as opened, _netlink() as ipr:
-        there = _veth(ipr, nic['device'])
-        if there is not None:
-            if _inside(pid, netns, lambda i: _is_right(i, nic, there)):
-                return False
-            _delete(ipr, there)
+        leftover = _veth(ipr, nic['device'])
+        if leftover is not None:
+            _delete(ipr, leftover)
         ipr.link(
             'add',
             kind='veth',
@@ -146,17 +141,6 @@ def connect(pid: int, netns: int, nic: nics.Nic) -> bool:
                 'net_ns_fd': opened,
             },
         )
-    return True
-
-
-def _is_right(ipr: Any, nic: nics.Nic, host_end: Any) -> bool:
-    """Whether the NIC is the other end of that device of the host."""
-    link = nics.find(ipr, nic['name'])
-    return (
-        link is not None
-        and link.get_attr('IFLA_LINK') == host_end['index']
-        and link.get_attr('IFLA_ADDRESS') == nic['mac'].lower()
-    )
 
 
 @privsep.sys_admin_pctxt.entrypoint

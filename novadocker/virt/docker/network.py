@@ -98,6 +98,13 @@ class Interface:
     up: bool
     addresses: tuple[str, ...]
 
+    def is_end_of(self, wanted: nic.Nic) -> bool:
+        return (self.name, self.device, self.mac) == (
+            wanted.name,
+            wanted.device,
+            wanted.mac,
+        )
+
 
 def dump(network_info: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Nova's description of ports as values that JSON can hold."""
@@ -238,50 +245,55 @@ class Network:
         """
         vifs = list(network_info)
         ports = [_convert(vif) for vif in vifs]
-        made = []
-        with undoing.Undo(instance) as undo:
-            for vif, port, wanted in zip(
-                vifs, ports, self._wanted(vifs, sandbox), strict=True
-            ):
-                with _failing(wanted.port_id):
-                    if self._plug(instance, port, wanted, sandbox, undo):
-                        made.append(vif)
-        return made
-
-    def _wanted(self, vifs: list[Any], sandbox: Sandbox) -> list[nic.Nic]:
-        """The NICs of ports, by the names that they have if they have."""
         if not vifs:
             return []
-        with _failing(vifs[0]['id']):
-            known = {one.device: one.name for one in self.interfaces(sandbox)}
-        return nic.nics(vifs, known)
+        made = []
+        with undoing.Undo(instance) as undo:
+            with _failing(vifs[0]['id']):
+                there = self.interfaces(sandbox)
+            names = {one.device: one.name for one in there}
+            for vif, port, wanted in zip(
+                vifs, ports, nic.nics(vifs, names), strict=True
+            ):
+                with _failing(wanted.port_id):
+                    if not any(one.is_end_of(wanted) for one in there):
+                        self._make(instance, port, wanted, sandbox, undo)
+                        made.append(vif)
+                    self._complete(instance, port, wanted, sandbox)
+        return made
 
-    def _plug(
+    def _make(
         self,
         instance: Any,
         port: Any,
         wanted: nic.Nic,
         sandbox: Sandbox,
         undo: undoing.Undo,
-    ) -> bool:
-        where = (sandbox.pid, sandbox.netns)
-        inside = dataclasses.asdict(wanted)
-        netns = novadocker.privsep.netns
-        made: bool = netns.connect(*where, inside)
-        if made:
-            undo.callback(self._unplug, instance, port, wanted.device)
+    ) -> None:
+        # A switch that knows the port from an earlier namespace would not
+        # notice that there is another device of that name now.
+        self._unplug(instance, port, wanted.device)
+        undo.callback(self._unplug, instance, port, wanted.device)
+        novadocker.privsep.netns.connect(
+            sandbox.pid, sandbox.netns, dataclasses.asdict(wanted)
+        )
+
+    def _complete(
+        self, instance: Any, port: Any, wanted: nic.Nic, sandbox: Sandbox
+    ) -> None:
         os_vif.plug(port, os_vif_util.nova_to_osvif_instance(instance))
         # A plugin that made a Linux bridge of its own for the port leaves it
         # to us to put the device there.
-        netns.bring_up(
+        novadocker.privsep.netns.bring_up(
             wanted.device,
             wanted.mtu,
             port.bridge_name
             if isinstance(port, os_vif_vif.VIFBridge)
             else None,
         )
-        netns.configure(*where, inside)
-        return made
+        novadocker.privsep.netns.configure(
+            sandbox.pid, sandbox.netns, dataclasses.asdict(wanted)
+        )
 
     # Unplugging
 
@@ -290,6 +302,9 @@ class Network:
 
         By now the ports may be unbound, and nothing be known of them but
         their ids.
+
+        A switch that does not answer keeps its port: os-vif logs that, and
+        does not tell.
 
         :raises: VirtualInterfaceUnplugException after all have been tried
         """
@@ -384,5 +399,9 @@ def _failing(port: str) -> Iterator[None]:
     """Say of which port an error is."""
     try:
         yield
-    except (os_vif_exception.ExceptionBase, OSError) as exc:
+    except (
+        os_vif_exception.ExceptionBase,
+        nova_exception.VirtualInterfaceUnplugException,
+        OSError,
+    ) as exc:
         raise exception.NetworkSetupFailed(port=port, reason=str(exc)) from exc

@@ -1,0 +1,416 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""Ports on a real Open vSwitch, by os-vif."""
+
+import subprocess
+import sys
+
+import fixtures
+from nova import exception as nova_exception
+import os_vif
+from oslotest import base
+
+from novadocker import exception
+from novadocker.privsep import netns
+from novadocker.tests.fixtures import instances
+from novadocker.tests.fixtures import network as ports
+from novadocker.tests.fixtures import ovs
+from novadocker.virt.docker import network
+
+_SERVER = """\
+import socket
+family = socket.getaddrinfo('{0}', None)[0][0]
+server = socket.create_server(('{0}', 5001), family=family)
+print('listening', flush=True)
+connection, _ = server.accept()
+received = 0
+while data := connection.recv(1 << 16):
+    received += len(data)
+print(received)
+"""
+_CLIENT = """\
+import socket
+with socket.create_connection(('{}', 5001)) as connection:
+    connection.sendall(bytes({}))
+"""
+
+
+class Boom(OSError):
+    """What a test makes a step fail with."""
+
+
+class PortsTestCase(base.BaseTestCase):
+    """A host with a switch."""
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(ovs.HostNamespace())
+        self.useFixture(ovs.PrivilegedHere())
+        self.devices_before = self.devices()
+        self.switch = self.useFixture(ovs.OpenVSwitch())
+        self.clean = self.devices()
+        self.instance = instances.an_instance()
+        self.network = network.Network(
+            None, network.NetworkSettings(plug_timeout=0, plug_is_fatal=True)
+        )
+
+    def sandbox(self, *vifs):
+        """A sandbox with these ports."""
+        sandbox = self.useFixture(ovs.Namespace())
+        self.network.plug(self.instance, vifs, sandbox)
+        return sandbox
+
+    def vif(self, *subnets, **changes):
+        return ports.userspace(ports.vif(*subnets, **changes))
+
+    def devices(self):
+        """Names of the devices of the host."""
+        rows = ovs.run('ip', '-br', 'link').splitlines()
+        return {row.split()[0].split('@')[0] for row in rows}
+
+    def assertNothingLeft(self):
+        self.assertEqual(self.clean, self.devices())
+        self.assertEqual([], self.switch.ports())
+
+    def assertReaches(self, sandbox, address):
+        sandbox.run('ping', '-c', '3', '-i', '0.2', '-W', '2', address)
+
+    def transfer(self, source, target, address, size):
+        """Send bytes over TCP, and give how many have arrived."""
+        with subprocess.Popen(
+            ['nsenter', '-t', str(target.pid), '-n']
+            + [sys.executable, '-c', _SERVER.format(address)],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as server:
+            try:
+                server.stdout.readline()
+                source.run(sys.executable, '-c', _CLIENT.format(address, size))
+                return int(server.stdout.readline())
+            finally:
+                server.kill()
+
+
+class TrafficTestCase(PortsTestCase):
+    def two(self, plug):
+        """Two sandboxes on one network of both families."""
+        return [
+            self.sandbox(
+                plug(
+                    self.vif(
+                        ports.Subnet('10.0.0.0/24', [f'10.0.0.{number}']),
+                        ports.Subnet('fd00::/64', [f'fd00::{number}']),
+                    )
+                )
+            )
+            for number in (5, 6)
+        ]
+
+    def check(self, plug):
+        one, other = self.two(plug)
+        self.assertReaches(one, '10.0.0.6')
+        self.assertReaches(other, 'fd00::5')
+        size = 10 << 20
+        self.assertEqual(size, self.transfer(one, other, '10.0.0.6', size))
+        self.assertEqual(size, self.transfer(other, one, 'fd00::5', size))
+
+    def test_native(self):
+        self.check(lambda vif: vif)
+
+    def test_hybrid(self):
+        self.check(ports.hybrid)
+        self.assertIn('qbr', ''.join(self.devices()))
+
+    def test_full_packets(self):
+        one, _other = self.two(lambda vif: vif)
+        one.run('ping', '-c1', '-W2', '-M', 'do', '-s', '1422', '10.0.0.6')
+        self.assertRaises(
+            AssertionError,
+            one.run,
+            *'ping -c1 -W2 -M do -s 1423 10.0.0.6'.split(),
+        )
+
+    def test_several_addresses_and_nics(self):
+        first = self.vif(
+            ports.Subnet('10.0.0.0/24', ['10.0.0.5', '10.0.0.15']),
+            ports.Subnet('10.1.0.0/24', ['10.1.0.5']),
+        )
+        second = self.vif(ports.Subnet('10.2.0.0/24', ['10.2.0.5']))
+        sandbox = self.sandbox(first, second)
+        peer = self.sandbox(
+            self.vif(
+                ports.Subnet('10.0.0.0/24', ['10.0.0.6']),
+                ports.Subnet('10.1.0.0/24', ['10.1.0.6']),
+                ports.Subnet('10.2.0.0/24', ['10.2.0.6']),
+            )
+        )
+        for address in ('10.0.0.5', '10.0.0.15', '10.1.0.5', '10.2.0.5'):
+            self.assertReaches(peer, address)
+        self.assertEqual(
+            [
+                ('eth0', first['address'], 1450),
+                ('eth1', second['address'], 1450),
+            ],
+            [
+                (one.name, one.mac, one.mtu)
+                for one in self.network.interfaces(sandbox)
+            ],
+        )
+
+    def test_gateway_and_host_routes(self):
+        """Through a router that is a sandbox itself."""
+        near = ports.Subnet(
+            '10.0.0.0/24',
+            ['10.0.0.5'],
+            gateway='10.0.0.1',
+            routes=[('172.16.0.0/24', '10.0.0.2')],
+        )
+        far = ports.Subnet('10.9.0.0/24', ['10.9.0.5'], gateway='10.9.0.1')
+        sandbox = self.sandbox(self.vif(near))
+        peer = self.sandbox(self.vif(far))
+        router = self.sandbox(
+            self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.1', '10.0.0.2'])),
+            self.vif(ports.Subnet('10.9.0.0/24', ['10.9.0.1'])),
+        )
+        router.run('sysctl', 'net.ipv4.ip_forward=1')
+        peer.run('ip', 'address', 'add', '172.16.0.5/32', 'dev', 'lo')
+        router.run('ip', 'route', 'add', '172.16.0.5', 'via', '10.9.0.5')
+        self.assertReaches(sandbox, '10.9.0.5')
+        sandbox.run('ip', 'route', 'del', 'default')
+        self.assertReaches(sandbox, '172.16.0.5')
+
+    def test_offload_by_the_datapath_of_each_port(self):
+        sandbox = self.sandbox(self.vif(), ports.vif())
+        for name, state in (('eth0', 'off'), ('eth1', 'on')):
+            self.assertIn(
+                f'tx-checksumming: {state}',
+                sandbox.run('ethtool', '-k', name),
+            )
+
+
+class PlugTestCase(PortsTestCase):
+    def a_port(self):
+        return self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.5'], '10.0.0.1'))
+
+    def test_neutron_is_told_which_port_it_is(self):
+        vif = self.a_port()
+        self.sandbox(vif)
+        found = self.switch.vsctl(
+            'get', 'Interface', vif['devname'], 'external_ids'
+        )
+        for key, value in (
+            ('iface-id', vif['id']),
+            ('attached-mac', vif['address']),
+            ('vm-uuid', self.instance.uuid),
+            ('iface-status', 'active'),
+        ):
+            self.assertIn(
+                f'{key}="{value}"'.replace('"active"', 'active'), found
+            )
+
+    def test_again_changes_nothing(self):
+        for kind in (lambda vif: vif, ports.hybrid):
+            vif = kind(self.a_port())
+            sandbox = self.sandbox(vif)
+            before = self.state(sandbox)
+            again = self.network.plug(self.instance, [vif], sandbox)
+            self.assertEqual([], again)
+            self.assertEqual(before, self.state(sandbox))
+
+    def state(self, sandbox):
+        return (
+            self.switch.vsctl('--columns=_uuid,ofport', 'list', 'Interface'),
+            ovs.run('ip', '-o', 'link'),
+            sandbox.run('ip', '-o', 'address'),
+            sandbox.run('ip', 'route'),
+        )
+
+    def test_what_is_made_is_told(self):
+        old, new = self.a_port(), self.a_port()
+        sandbox = self.sandbox(old)
+        made = self.network.plug(self.instance, [old, new], sandbox)
+        self.assertEqual([new], made)
+
+    def test_hot_plug_keeps_names(self):
+        first, second, third = (self.vif() for _ in range(3))
+        sandbox = self.sandbox(first, second)
+        self.network.unplug(self.instance, [first])
+        self.network.plug(self.instance, [second, third], sandbox)
+        self.assertEqual(
+            {'eth0': third['address'], 'eth1': second['address']},
+            {one.name: one.mac for one in self.network.interfaces(sandbox)},
+        )
+
+    def test_sandbox_with_a_new_namespace(self):
+        """As after a restart of the sandbox, by us or by anybody."""
+        self.sandbox(self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.6'])))
+        for kind in (lambda vif: vif, ports.hybrid):
+            vif = kind(self.a_port())
+            old = self.sandbox(vif)
+            new = self.sandbox(vif)
+            self.assertReaches(new, '10.0.0.6')
+            self.assertEqual([], self.network.interfaces(old))
+            new.end()
+            newer = self.sandbox(vif)
+            self.assertReaches(newer, '10.0.0.6')
+            newer.end()
+
+    def test_port_of_the_switch_that_somebody_removed(self):
+        vif = self.a_port()
+        sandbox = self.sandbox(vif)
+        self.switch.vsctl('del-port', vif['devname'])
+        self.network.plug(self.instance, [vif], sandbox)
+        self.assertEqual([vif['devname']], self.switch.ports())
+
+    def test_failure_at_each_step_leaves_nothing(self):
+        steps = (
+            (netns, 'connect'),
+            (os_vif, 'plug'),
+            (netns, 'bring_up'),
+            (netns, 'configure'),
+        )
+        for kind in (lambda vif: vif, ports.hybrid):
+            for module, step in steps:
+                first, second = kind(self.a_port()), kind(self.a_port())
+                sandbox = self.useFixture(ovs.Namespace())
+                with fixtures.MonkeyPatch(
+                    f'{module.__name__}.{step}',
+                    second_time(getattr(module, step)),
+                ):
+                    error = self.assertRaises(
+                        exception.NetworkSetupFailed,
+                        self.network.plug,
+                        *(self.instance, [first, second], sandbox),
+                    )
+                self.assertIn(second['id'], str(error))
+                self.assertNothingLeft()
+                self.assertEqual([], self.network.interfaces(sandbox))
+
+    def test_failure_keeps_what_was_there(self):
+        old, new = self.a_port(), self.a_port()
+        sandbox = self.sandbox(old)
+        with fixtures.MonkeyPatch(
+            'novadocker.privsep.netns.configure',
+            second_time(netns.configure),
+        ):
+            self.assertRaises(
+                exception.NetworkSetupFailed,
+                self.network.plug,
+                *(self.instance, [old, new], sandbox),
+            )
+        self.assertEqual([old['devname']], self.switch.ports())
+
+    def test_switch_is_away(self):
+        vif = self.a_port()
+        sandbox = self.useFixture(ovs.Namespace())
+        self.switch.vsctl('show')
+        self.switch.stop()
+        error = self.assertRaises(
+            exception.NetworkSetupFailed,
+            self.network.plug,
+            *(self.instance, [vif], sandbox),
+        )
+        self.assertIn(vif['id'], str(error))
+        self.assertNotIn(vif['devname'], self.devices())
+
+    def test_namespace_is_gone(self):
+        sandbox = self.useFixture(ovs.Namespace())
+        sandbox.end()
+        self.assertRaises(
+            exception.NetworkSetupFailed,
+            self.network.plug,
+            *(self.instance, [self.a_port()], sandbox),
+        )
+        self.assertNothingLeft()
+
+
+def second_time(function):
+    """The function, which fails when it is called again."""
+    calls = []
+
+    def wrapper(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise Boom(5, 'the step failed')
+        return function(*args)
+
+    return wrapper
+
+
+class UnplugTestCase(PortsTestCase):
+    def plugged(self, kind=lambda vif: vif):
+        vif = kind(
+            self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.5'], '10.0.0.1'))
+        )
+        return vif, self.sandbox(vif)
+
+    def test_all_is_gone(self):
+        for kind in (lambda vif: vif, ports.hybrid):
+            vif, sandbox = self.plugged(kind)
+            self.network.unplug(self.instance, [vif])
+            self.assertNothingLeft()
+            self.assertEqual([], self.network.interfaces(sandbox))
+            self.network.unplug(self.instance, [vif])
+
+    def test_unbound(self):
+        """Neutron unbinds ports before Nova asks for their removal."""
+        for kind in (lambda vif: vif, ports.hybrid):
+            vif, _sandbox = self.plugged(kind)
+            self.network.unplug(self.instance, [ports.unbound(vif)])
+            self.assertNothingLeft()
+
+    def test_from_a_checkpoint(self):
+        vif, _sandbox = self.plugged(ports.hybrid)
+        known = network.load(network.dump([vif]))
+        self.network.unplug(self.instance, known)
+        self.assertNothingLeft()
+
+    def test_namespace_is_gone(self):
+        for kind in (lambda vif: vif, ports.hybrid):
+            vif, sandbox = self.plugged(kind)
+            sandbox.end()
+            self.network.unplug(self.instance, [vif])
+            self.assertNothingLeft()
+
+    def test_others_are_left_alone(self):
+        vif, _sandbox = self.plugged()
+        other, _other = self.plugged()
+        self.network.unplug(self.instance, [vif])
+        self.assertEqual([other['devname']], self.switch.ports())
+        self.assertIn(other['devname'], self.devices())
+
+    def test_switch_is_away(self):
+        vif, _sandbox = self.plugged()
+        self.switch.stop()
+        self.network.unplug(self.instance, [vif])
+        self.assertNotIn(vif['devname'], self.devices())
+
+    def test_one_failure_does_not_keep_the_others(self):
+        (bad, _one), (good, _other) = self.plugged(), self.plugged()
+        unplug = os_vif.unplug
+
+        def fail_for_the_bad(vif, info):
+            if vif.id == bad['id']:
+                raise os_vif.exception.UnplugException(vif=vif, err='no')
+            unplug(vif, info)
+
+        with fixtures.MonkeyPatch('os_vif.unplug', fail_for_the_bad):
+            error = self.assertRaises(
+                nova_exception.VirtualInterfaceUnplugException,
+                self.network.unplug,
+                *(self.instance, [bad, good]),
+            )
+        self.assertIn(bad['id'], str(error))
+        self.assertEqual([bad['devname']], self.switch.ports())
+        self.assertNotIn(bad['devname'], self.devices())
