@@ -36,30 +36,22 @@ ratio to quote is that of the medians.
 import argparse
 from collections.abc import Callable
 import concurrent.futures
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import statistics
-import tempfile
 import time
 from typing import Any
-import uuid
 
 import docker
 import nova.conf
-from nova import context as nova_context
-from nova import objects
 
+from novadocker.tests.fixtures import driver
 from novadocker.tests.fixtures import images
 from novadocker.tests.fixtures import instances
-from novadocker.tests.fixtures import network as ports
-from novadocker.tests.fixtures import ovs
-from novadocker.virt.docker import driver
 from novadocker.virt.docker import engine_json
 from novadocker.virt.docker import model
-from novadocker.virt.docker import naming
 from novadocker.virt.docker import network
 from novadocker.virt.docker import pause
 from novadocker.virt.docker import spec
@@ -77,20 +69,7 @@ class Boot:
 
 
 def a_boot(number: int) -> Boot:
-    port = ports.userspace(
-        ports.vif(
-            ports.Subnet(
-                f'10.{number // 250}.{number % 250}.0/24',
-                [f'10.{number // 250}.{number % 250}.5'],
-                gateway=f'10.{number // 250}.{number % 250}.1',
-                dns=['10.0.0.2'],
-            )
-        )
-    )
-    return Boot(
-        instances.an_instance(uuid=str(uuid.uuid4())),
-        network.load(network.dump([port])),
-    )
+    return Boot(instances.an_instance(), driver.a_network(number))
 
 
 class Plain:
@@ -145,36 +124,15 @@ class _Namespace:
 class Spawn:
     """The driver, wired as nova-compute wires it."""
 
-    def __init__(self, image: model.ImageInfo) -> None:
-        self.driver = driver.DockerDriver(None)
-        self.driver.init_host(HOST)
-        self._context = nova_context.get_admin_context()
-        self._image_meta = objects.ImageMeta(
-            id=instances.GLANCE_ID,
-            container_format='docker',
-            disk_format='raw',
-            min_ram=0,
-            min_disk=0,
-            size=image.size,
-            properties=objects.ImageMetaProps(),
-        )
+    def __init__(self, host: driver.DockerDriver, image_meta: Any) -> None:
+        self._host = host
+        self._image_meta = image_meta
 
     def boot(self, boot: Boot) -> None:
-        self.driver.spawn(
-            self._context,
-            boot.instance,
-            self._image_meta,
-            [],
-            None,
-            {},
-            boot.network_info,
-            {},
-        )
+        self._host.spawn(boot.instance, self._image_meta, boot.network_info)
 
     def remove(self, boot: Boot) -> None:
-        self.driver.destroy(
-            self._context, boot.instance, boot.network_info, {}
-        )
+        self._host.destroy(boot.instance, boot.network_info)
 
 
 class Api:
@@ -264,26 +222,6 @@ def table(rows: list[Any]) -> str:
     return '\n'.join(lines)
 
 
-def prepare(stack: contextlib.ExitStack) -> model.ImageInfo:
-    """Make a host, configure Nova for it, and load the image."""
-    objects.register_all()
-    for fixture in (
-        ovs.PrivilegedHere(),
-        ovs.HostNamespace(),
-        ovs.OpenVSwitch(),
-    ):
-        stack.enter_context(fixture)
-    directory = stack.enter_context(tempfile.TemporaryDirectory())
-    CONF([], project='nova', default_config_files=[])
-    CONF.set_override('host_url', os.environ['DOCKER_HOST'], group='docker')
-    CONF.set_override('instances_path', directory)
-    client = driver.engine.Client(driver._engine_settings())
-    image = images.SHELL
-    client.load([image.archive()])
-    client.tag(image.id, naming.image_reference(instances.GLANCE_ID))
-    return client.inspect_image(image.id)
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -307,10 +245,13 @@ def main() -> None:
     options = parse()
     rows = []
     api = Api(options) if options.cloud else None
-    with contextlib.ExitStack() as stack:
-        image = prepare(stack)
-        plain = Plain(os.environ['DOCKER_HOST'], image)
-        spawn = Spawn(image)
+    with driver.DockerDriver(HOST) as host:
+        image_meta = host.load(images.SHELL)
+        plain = Plain(
+            os.environ['DOCKER_HOST'],
+            host.client.inspect_image(images.SHELL.id),
+        )
+        spawn = Spawn(host, image_meta)
         # Not counted: what is made once for a host.
         compare(1, 1, plain, spawn)
         for servers in options.at_once:
@@ -323,7 +264,6 @@ def main() -> None:
                 row(servers, way, seconds, base)
                 for way, seconds in found.items()
             ]
-        spawn.driver.cleanup_host(HOST)
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + '\n')
