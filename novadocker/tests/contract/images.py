@@ -110,6 +110,29 @@ class ImagesContract(base.ContractTestCase):
             image.id,
         )
 
+    def test_layers_that_are_there_need_not_come_again(self):
+        self.image()
+        image = dataclasses.replace(images.SHELL, command=('sh', '-l'))
+        with tarfile.open(fileobj=io.BytesIO(image.archive())) as archive:
+            members = [
+                (name, archive.extractfile(name).read())
+                for name in archive.getnames()
+                if not name.endswith('layer.tar')
+            ]
+        self.assertEqual((image.id,), self.client.load([images.tar(members)]))
+        self.assertEqual(
+            ('sh', '-l'), self.client.inspect_image(image.id).command
+        )
+        self.client.remove_image(image.id)
+
+    def test_load_of_another_layer_than_the_image_has(self):
+        image = dataclasses.replace(images.HTTPD, files=(('a', b'good'),))
+        archive = image.archive().replace(b'good', b'evil')
+        error = self.assertRaises(
+            exception.EngineError, self.client.load, [archive]
+        )
+        self.assertEqual(500, error.status)
+
     def test_inspect_of_a_missing_image(self):
         for reference in (
             self.reference(),
