@@ -106,6 +106,7 @@ class DockerDriver(driver.ComputeDriver):
         'supports_bfv_rescue': False,
         'supports_secure_boot': False,
         'supports_remote_managed_ports': False,
+        'supports_socket_pci_numa_affinity': False,
         'supports_vtpm': False,
         'supports_ephemeral_encryption': False,
         'supports_ephemeral_encryption_luks': False,

@@ -1,0 +1,165 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import inspect
+import threading
+from unittest import mock
+
+import fixtures
+import nova.conf
+from nova import exception as nova_exception
+from nova.virt import driver as nova_driver
+from oslotest import base
+
+from novadocker import exception
+from novadocker.tests.fixtures import fake_engine
+from novadocker.tests.fixtures import instances
+from novadocker.virt.docker import driver
+
+CONF = nova.conf.CONF
+
+# Those of Nova's methods that some release calls with a name that this one's
+# signature does not have yet.
+ADDED = {'share_info'}
+
+
+class DriverTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        CONF([], project='nova', default_config_files=[])
+        self.engine = fake_engine.FakeEngine()
+        patch = mock.patch.object(
+            driver.engine, 'Client', return_value=self.engine
+        )
+        patch.start()
+        self.addCleanup(patch.stop)
+        path = self.useFixture(fixtures.TempDir()).path
+        CONF.set_override('instances_path', path)
+        self.addCleanup(CONF.clear_override, 'instances_path')
+        self.driver = driver.DockerDriver(None)
+
+    def start(self):
+        self.driver.init_host('host1')
+        self.addCleanup(self.driver.cleanup_host, 'host1')
+
+    def test_overrides_take_what_nova_passes(self):
+        for name, method in inspect.getmembers(
+            driver.DockerDriver, inspect.isfunction
+        ):
+            theirs = getattr(nova_driver.ComputeDriver, name, None)
+            if theirs is None or theirs is method or name == '__init__':
+                continue
+            wanted = list(inspect.signature(theirs).parameters)
+            found = [
+                parameter
+                for parameter in inspect.signature(method).parameters
+                if parameter in wanted or parameter not in ADDED
+            ]
+            self.assertEqual(wanted, found, name)
+
+    def test_every_capability_is_answered(self):
+        self.assertEqual(
+            set(),
+            set(nova_driver.ComputeDriver.capabilities)
+            - set(driver.DockerDriver.capabilities),
+        )
+
+    def test_node_is_the_host(self):
+        self.start()
+
+        self.assertEqual(['host1'], self.driver.get_available_nodes())
+
+    def test_an_engine_that_is_away_keeps_the_service_from_starting(self):
+        self.engine.go_down()
+
+        self.assertRaises(
+            nova_exception.HypervisorUnavailable,
+            self.driver.init_host,
+            'host1',
+        )
+
+    def test_inventory_reaches_placement_with_the_ratios(self):
+        self.start()
+        CONF.set_override('cpu_allocation_ratio', 8.0)
+        self.addCleanup(CONF.clear_override, 'cpu_allocation_ratio')
+        tree = mock.Mock()
+        tree.data.return_value.inventory = {}
+        with mock.patch('os.statvfs') as statvfs:
+            statvfs.return_value = mock.Mock(
+                f_blocks=10 << 30, f_bavail=5 << 30, f_frsize=1
+            )
+            self.driver.update_provider_tree(tree, 'host1')
+
+        (node, found), _ = tree.update_inventory.call_args
+        self.assertEqual('host1', node)
+        self.assertEqual(8.0, found['VCPU']['allocation_ratio'])
+        self.assertEqual(10, found['DISK_GB']['total'])
+
+    def test_volumes_are_refused_before_anything_is_made(self):
+        self.start()
+        requests = self.engine.requests.total()
+
+        self.assertRaises(
+            exception.FeatureNotSupported,
+            self.driver.spawn,
+            None,
+            instances.an_instance(),
+            None,
+            [],
+            None,
+            {},
+            [],
+            {'block_device_mapping': [{}]},
+        )
+        self.assertEqual(
+            {'create': 0, 'load': 0},
+            {verb: self.engine.requests[verb] for verb in ('create', 'load')},
+        )
+        self.assertGreaterEqual(self.engine.requests.total(), requests)
+
+    def test_live_migration_is_refused_in_the_way_that_keeps_the_server(self):
+        self.assertRaises(
+            nova_exception.MigrationPreCheckError,
+            self.driver.check_can_live_migrate_destination,
+            None,
+            None,
+            None,
+            None,
+        )
+
+    def test_soft_reboot_gives_the_process_time(self):
+        self.start()
+        CONF.set_override('shutdown_timeout', 33)
+        self.addCleanup(CONF.clear_override, 'shutdown_timeout')
+        with mock.patch.object(self.driver, '_lifecycle') as lifecycle:
+            for kind, grace in (('SOFT', 33), ('HARD', 0)):
+                self.driver.reboot(None, 'instance', 'ports', kind)
+                lifecycle.reboot.assert_called_with('instance', 'ports', grace)
+
+    def test_volume_connector_does_without_volumes(self):
+        """Nova asks for it whenever a server goes, volumes or none."""
+        with mock.patch.object(
+            driver.connector, 'get_connector_properties'
+        ) as properties:
+            properties.return_value = {'host': 'host1'}
+            self.assertEqual(
+                {'host': 'host1'}, self.driver.get_volume_connector(None)
+            )
+
+    def test_end_of_the_service_ends_its_threads(self):
+        before = set(threading.enumerate())
+        self.driver.init_host('host1')
+        self.driver.cleanup_host('host1')
+
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5)
+            self.assertFalse(thread.is_alive(), thread.name)

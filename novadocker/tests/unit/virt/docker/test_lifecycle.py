@@ -1,0 +1,438 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+from concurrent import futures
+import contextlib
+import os
+from unittest import mock
+
+import fixtures
+from nova.compute import power_state
+from nova import exception as nova_exception
+from oslotest import base
+
+from novadocker import exception
+from novadocker.tests.fixtures import fake_engine
+from novadocker.tests.fixtures import images as test_images
+from novadocker.tests.fixtures import instances
+from novadocker.tests.fixtures import network as ports
+from novadocker.virt.docker import checkpoint
+from novadocker.virt.docker import images
+from novadocker.virt.docker import lifecycle
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import network
+from novadocker.virt.docker import observed
+from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import spec
+
+SETTINGS = spec.ServerSettings(100, ('CHOWN',), 65536)
+GONE = exception.EngineUnavailable(reason='gone')
+
+
+class LifecycleTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        for name in ('netns.inode', 'files.write_sandbox_file'):
+            patch = mock.patch(f'novadocker.privsep.{name}', return_value=7)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.engine = fake_engine.FakeEngine()
+        self.engine.load([test_images.SHELL.archive()])
+        self.network = mock.create_autospec(network.Network, instance=True)
+        self.network.waiting.side_effect = self.waiting
+        self.network.plug.side_effect = self.plug
+        self.images = mock.create_autospec(images.Images, instance=True)
+        self.images.ensure.side_effect = self.ensure_image
+        self.path = self.useFixture(fixtures.TempDir()).path
+        self.observed = observed.Observed(self.engine, 'host1')
+        loaders = futures.ThreadPoolExecutor(4)
+        self.addCleanup(loaders.shutdown)
+        self.rooms = lifecycle.Rooms(
+            client=self.engine,
+            sandboxes=sandbox.Sandboxes(
+                self.engine, 'host1', 'x86_64', SETTINGS
+            ),
+            network=self.network,
+            images=self.images,
+            checkpoints=checkpoint.Checkpoints(self.path),
+            observed=self.observed,
+            loaders=loaders,
+        )
+        self.lifecycle = lifecycle.Lifecycle(self.rooms, 'host1', SETTINGS)
+        self.instance = instances.an_instance()
+        self.name = naming.instance_name(self.instance.uuid)
+        self.box = naming.sandbox_name(self.instance.uuid)
+        self.vifs = [ports.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.5']))]
+        self.road = []
+
+    @contextlib.contextmanager
+    def waiting(self, instance, network_info):
+        self.road.append('armed')
+        yield
+        self.road.append('wired')
+
+    def plug(self, instance, network_info, box):
+        self.road.append('plugged')
+        return list(network_info)
+
+    def ensure_image(self, context, instance, image_meta):
+        return self.engine.inspect_image(test_images.SHELL.id)
+
+    def spawn(self, power_on=True):
+        self.lifecycle.spawn(
+            None, self.instance, mock.sentinel.meta, self.vifs, power_on
+        )
+
+    def states(self):
+        return {
+            row.name: row.state.value
+            for row in self.engine.list_containers({})
+        }
+
+    def state(self):
+        return self.lifecycle.get_info(self.instance).state
+
+    # To running
+
+    def test_spawn_makes_both_containers_run(self):
+        self.spawn()
+
+        self.assertEqual(
+            {self.name: 'running', self.box: 'running'}, self.states()
+        )
+        self.assertEqual(
+            f'container:{self.engine.inspect(self.box).id}',
+            self.engine.inspect(self.name).network,
+        )
+        self.network.link.assert_called_once()
+
+    def test_neutron_is_listened_to_before_it_has_something_to_say(self):
+        start = self.engine.start
+
+        def record(container):
+            self.road.append(f'started {self.engine.inspect(container).name}')
+            start(container)
+
+        with mock.patch.object(self.engine, 'start', record):
+            self.spawn()
+
+        self.assertEqual(
+            [
+                f'started {self.box}',
+                'armed',
+                'plugged',
+                'wired',
+                f'started {self.name}',
+            ],
+            self.road,
+        )
+
+    def test_spawn_without_power_leaves_it_off(self):
+        self.spawn(power_on=False)
+
+        self.assertEqual(power_state.SHUTDOWN, self.state())
+
+    def test_sandbox_is_made_before_neutron_has_answered(self):
+        """Looking at network_info waits for Neutron."""
+        looked = []
+
+        class Pending(list):
+            def __iter__(pending):
+                looked.append(dict(self.states()))
+                return super().__iter__()
+
+        self.vifs = Pending(self.vifs)
+        self.spawn()
+
+        self.assertEqual('running', looked[0][self.box])
+
+    def test_failure_of_each_step_leaves_nothing(self):
+        failures = [
+            lambda: self.engine.fail('create', GONE),
+            lambda: self.engine.fail('create', GONE, skip=2),
+            lambda: self.engine.fail('start', GONE),
+            lambda: self.engine.fail('start', GONE, skip=1),
+            lambda: self.fail_once(self.images.ensure),
+            lambda: self.fail_once(self.network.check),
+            lambda: self.fail_once(self.network.waiting),
+            lambda: self.fail_once(self.network.plug),
+            lambda: self.fail_once(self.network.link),
+        ]
+        for arrange in failures:
+            arrange()
+            self.assertRaises(exception.EngineUnavailable, self.spawn)
+
+            self.assertEqual({}, self.states())
+            self.assertEqual([], os.listdir(self.path))
+        self.spawn()
+
+    def fail_once(self, method):
+        then = method.side_effect
+
+        def fail(*args, **kwargs):
+            method.side_effect = then
+            raise GONE
+
+        method.side_effect = fail
+
+    def test_ports_are_unplugged_when_the_image_is_no_good(self):
+        self.images.ensure.side_effect = exception.ImageRejected(
+            image_id='i', reason='bad'
+        )
+
+        self.assertRaises(exception.ImageRejected, self.spawn)
+        self.network.unplug.assert_called_once_with(self.instance, self.vifs)
+        self.network.unlink.assert_called_once_with(self.instance.uuid)
+
+    def test_command_that_cannot_be_executed_is_said_so(self):
+        self.engine.fail(
+            'start', exception.EngineError(400, 'no such file'), skip=1
+        )
+
+        refused = self.assertRaises(exception.CommandRejected, self.spawn)
+        self.assertIn('no such file', str(refused))
+        self.assertIn('os_command_line', str(refused))
+
+    def test_spawn_of_one_that_exists_leaves_it(self):
+        self.spawn()
+
+        self.assertRaises(nova_exception.InstanceExists, self.spawn)
+        self.assertEqual(power_state.RUNNING, self.state())
+        self.network.unlink.assert_not_called()
+
+    def test_power_on_of_a_stopped_server(self):
+        self.spawn()
+        self.lifecycle.power_off(self.instance, 0)
+        self.assertEqual(power_state.SHUTDOWN, self.state())
+
+        self.lifecycle.power_on(self.instance, self.vifs)
+
+        self.assertEqual(power_state.RUNNING, self.state())
+
+    def test_power_on_that_fails_removes_nothing(self):
+        self.spawn()
+        before = set(self.states())
+        for container in (self.name, self.box):
+            self.engine.end(container)
+        self.engine.fail('start', GONE, skip=1)
+
+        self.assertRaises(
+            exception.EngineUnavailable,
+            self.lifecycle.power_on,
+            self.instance,
+            self.vifs,
+        )
+        self.assertEqual(before, set(self.states()))
+
+    def test_power_on_takes_back_only_the_ports_that_it_made(self):
+        self.spawn()
+        self.lifecycle.power_off(self.instance, 0)
+        self.network.plug.side_effect = None
+        self.network.plug.return_value = []
+        self.engine.fail('start', GONE)
+
+        self.assertRaises(
+            exception.EngineUnavailable,
+            self.lifecycle.power_on,
+            self.instance,
+            self.vifs,
+        )
+        self.network.unplug.assert_called_once_with(self.instance, [])
+
+    def test_server_whose_sandbox_was_removed_keeps_its_content(self):
+        self.spawn()
+        old = self.engine.inspect(self.name).id
+        self.engine.end(self.name)
+        self.engine.remove(self.box)
+
+        self.lifecycle.power_on(self.instance, self.vifs)
+
+        found = self.engine.inspect(self.name)
+        self.assertNotEqual(old, found.id)
+        self.assertIs(model.ContainerState.RUNNING, found.state)
+        self.assertEqual({self.name, self.box}, set(self.states()))
+        self.assertEqual(
+            found.image_id,
+            self.engine.inspect_image(
+                naming.rebind_reference(self.instance.uuid)
+            ).id,
+        )
+
+    def test_move_to_a_new_sandbox_that_fails_keeps_the_old_container(self):
+        self.spawn()
+        old = self.engine.inspect(self.name).id
+        self.engine.end(self.name)
+        self.engine.remove(self.box)
+        self.engine.fail('create', GONE, skip=1)
+
+        self.assertRaises(
+            exception.EngineUnavailable,
+            self.lifecycle.power_on,
+            self.instance,
+            self.vifs,
+        )
+        self.assertEqual(old, self.engine.inspect(self.name).id)
+
+    def test_reboot(self):
+        self.spawn()
+        self.lifecycle.reboot(self.instance, self.vifs, 0)
+
+        self.assertEqual(power_state.RUNNING, self.state())
+        self.assertEqual(1, self.engine.requests['stop'])
+
+    # And back
+
+    def test_pause_and_unpause(self):
+        self.spawn()
+        self.lifecycle.pause(self.instance)
+        self.assertEqual(power_state.PAUSED, self.state())
+        self.lifecycle.unpause(self.instance)
+        self.assertEqual(power_state.RUNNING, self.state())
+
+    def test_what_is_not_there_is_no_instance(self):
+        for work in (
+            lambda: self.lifecycle.power_off(self.instance, 0),
+            lambda: self.lifecycle.pause(self.instance),
+            lambda: self.lifecycle.unpause(self.instance),
+            lambda: self.lifecycle.power_on(self.instance, self.vifs),
+            lambda: self.lifecycle.get_info(self.instance),
+        ):
+            self.assertRaises(nova_exception.InstanceNotFound, work)
+
+    def test_destroy_leaves_nothing(self):
+        self.spawn()
+        self.lifecycle.destroy(self.instance, self.vifs, True)
+
+        self.assertEqual({}, self.states())
+        self.assertEqual([], os.listdir(self.path))
+        self.network.unlink.assert_called_with(self.instance.uuid)
+
+    def test_destroy_of_nothing_is_success(self):
+        self.lifecycle.destroy(self.instance, self.vifs, True)
+
+    def test_destroy_unplugs_what_was_plugged(self):
+        """Even if Nova by now knows nothing, or something else, of it."""
+        self.spawn()
+        other = ports.vif()
+        self.lifecycle.destroy(
+            self.instance, [ports.unbound(self.vifs[0]), other], True
+        )
+
+        [vifs] = [call.args[1] for call in self.network.unplug.call_args_list]
+        self.assertEqual(
+            [(self.vifs[0]['id'], 'ovs'), (other['id'], 'ovs')],
+            [(vif['id'], vif['type']) for vif in vifs],
+        )
+
+    def test_destroy_that_fails_can_be_tried_again(self):
+        self.spawn()
+        self.network.unplug.side_effect = (
+            nova_exception.VirtualInterfaceUnplugException(reason='no')
+        )
+        self.assertRaises(
+            nova_exception.VirtualInterfaceUnplugException,
+            self.lifecycle.destroy,
+            self.instance,
+            None,
+            True,
+        )
+        self.network.unplug.side_effect = None
+        self.lifecycle.destroy(self.instance, None, True)
+
+        vifs = self.network.unplug.call_args.args[1]
+        self.assertEqual([self.vifs[0]['id']], [vif['id'] for vif in vifs])
+        self.assertEqual([], os.listdir(self.path))
+
+    def test_destroy_with_the_engine_away_keeps_the_checkpoint(self):
+        self.spawn()
+        self.engine.go_down()
+
+        self.assertRaises(
+            exception.EngineUnavailable,
+            self.lifecycle.destroy,
+            self.instance,
+            None,
+            True,
+        )
+        self.assertEqual([self.instance.uuid], os.listdir(self.path))
+
+    def test_destroy_that_keeps_disks_keeps_the_container(self):
+        self.spawn()
+        self.lifecycle.destroy(self.instance, self.vifs, False)
+
+        self.assertEqual(
+            {self.name: 'exited', self.box: 'exited'}, self.states()
+        )
+
+    # Ports of a server that runs
+
+    def test_plug_vifs_plugs_into_the_sandbox_that_runs(self):
+        self.spawn()
+        self.network.plug.reset_mock()
+        self.lifecycle.plug_vifs(self.instance, self.vifs)
+
+        self.network.plug.assert_called_once()
+
+    def test_plug_vifs_without_a_sandbox_waits_for_the_start(self):
+        self.lifecycle.plug_vifs(self.instance, self.vifs)
+
+        self.network.plug.assert_not_called()
+
+    # What there is
+
+    def test_lists(self):
+        self.spawn()
+
+        self.assertEqual([self.name], self.lifecycle.names())
+        self.assertEqual([self.instance.uuid], self.lifecycle.uuids())
+        self.assertTrue(self.lifecycle.exists(self.instance))
+        self.assertFalse(self.lifecycle.exists(instances.an_instance()))
+
+    def test_requests_do_not_grow_with_the_servers(self):
+        def ask_all(number):
+            servers = [instances.an_instance() for _ in range(number)]
+            for server in servers:
+                self.lifecycle.spawn(None, server, None, self.vifs, True)
+            before = self.engine.requests.total()
+            self.lifecycle.uuids()
+            self.lifecycle.names()
+            for server in servers:
+                self.lifecycle.get_info(server)
+            return self.engine.requests.total() - before
+
+        self.assertEqual(ask_all(1), ask_all(20))
+
+    def test_every_state_of_the_engine_has_one_of_nova(self):
+        self.assertEqual(
+            set(model.ContainerState), set(lifecycle._POWER_STATES)
+        )
+
+    def test_snapshot_is_of_the_instance_container(self):
+        self.spawn()
+        self.lifecycle.snapshot(None, self.instance, 'image', mock.sentinel.u)
+
+        self.images.snapshot.assert_called_once_with(
+            None, self.instance, 'image', self.name, mock.sentinel.u
+        )
+
+    def test_snapshot_of_nothing_is_no_instance(self):
+        self.images.snapshot.side_effect = exception.ContainerNotFound(404, '')
+
+        self.assertRaises(
+            nova_exception.InstanceNotFound,
+            self.lifecycle.snapshot,
+            None,
+            self.instance,
+            'image',
+            None,
+        )
