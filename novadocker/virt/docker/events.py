@@ -136,7 +136,7 @@ class Announcer:
 def _equivalent(transition: int) -> int:
     """A server that was resumed looks like one that was started."""
     if transition == virtevent.EVENT_LIFECYCLE_RESUMED:
-        return virtevent.EVENT_LIFECYCLE_STARTED
+        return int(virtevent.EVENT_LIFECYCLE_STARTED)
     return transition
 
 
