@@ -1,0 +1,170 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+import pathlib
+
+import fixtures
+from oslotest import base
+
+from novadocker.privsep import nics
+from novadocker.tests.fixtures import netlink
+
+
+def a_nic(*addresses, **changes):
+    """A NIC as it shall be, with addresses as pairs of ip and prefix."""
+    nic = {
+        'name': 'eth0',
+        'device': 'tap0',
+        'mac': 'fa:16:3e:00:00:01',
+        'mtu': 1450,
+        'addresses': [{'ip': ip, 'prefix': bits} for ip, bits in addresses],
+        'routes': [],
+        'tx_offload': True,
+    }
+    return nic | changes
+
+
+def a_route(destination, gateway=None, onlink=False):
+    return {'destination': destination, 'gateway': gateway, 'onlink': onlink}
+
+
+class ConfigureTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.sysctls = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'novadocker.privsep.nics.SYSCTL_DIR', self.sysctls
+            )
+        )
+        self.kernel = netlink.Kernel()
+        self.loopback = self.kernel.has_link('lo', up=True)
+        self.index = self.kernel.has_link('eth0', 'veth')
+
+    def changes(self, nic, command):
+        """The requests of a command that it takes to configure a NIC."""
+        nics.configure(self.kernel, nic)
+        return [
+            arguments
+            for found, arguments in self.kernel.changes
+            if found == command
+        ]
+
+    def test_link_goes_up(self):
+        self.assertEqual(
+            [{'index': self.index, 'state': 'up', 'mtu': 1450}],
+            self.changes(a_nic(), 'link set'),
+        )
+
+    def test_loopback_goes_up_where_it_is_down(self):
+        index = self.kernel.has_link('lo', up=False)
+        self.assertIn(
+            {'index': index, 'state': 'up'}, self.changes(a_nic(), 'link set')
+        )
+
+    def test_routers_are_not_believed(self):
+        directory = self.sysctls / 'ipv6/conf/eth0'
+        directory.mkdir(parents=True)
+        nics.configure(self.kernel, a_nic())
+        self.assertEqual('0', (directory / 'accept_ra').read_text())
+        self.assertEqual('0', (directory / 'disable_ipv6').read_text())
+
+    def test_kernel_without_ipv6(self):
+        """Has no settings of it, which is no error."""
+        self.assertEqual([], self.changes(a_nic(), 'addr add'))
+
+    def test_address(self):
+        self.assertEqual(
+            [
+                {
+                    'index': self.index,
+                    'address': '10.0.0.5',
+                    'prefixlen': 24,
+                    'broadcast': '10.0.0.255',
+                }
+            ],
+            self.changes(a_nic(('10.0.0.5', 24)), 'addr add'),
+        )
+
+    def test_ipv6_address_is_not_probed_for(self):
+        (request,) = self.changes(a_nic(('fd00::5', 64)), 'addr add')
+        self.assertEqual(0x02, request['flags'])
+
+    def test_address_that_is_there(self):
+        self.kernel.has_address(self.index, 'fd00::5', 64)
+        self.kernel.has_address(self.index, '10.0.0.5', 24)
+        wanted = a_nic(('10.0.0.5', 24), ('FD00:0::5', 64), ('10.0.0.6', 24))
+        (request,) = self.changes(wanted, 'addr add')
+        self.assertEqual('10.0.0.6', request['address'])
+
+    def test_address_that_another_nic_has(self):
+        other = self.kernel.has_link('eth1', 'veth')
+        self.kernel.has_address(other, '10.0.0.5', 24)
+        self.assertEqual(
+            1, len(self.changes(a_nic(('10.0.0.5', 24)), 'addr add'))
+        )
+
+    def test_routes(self):
+        wanted = a_nic(
+            routes=[
+                a_route('169.254.169.254/32'),
+                a_route('10.9.0.0/16', '192.0.2.1', onlink=True),
+                a_route('::/0', 'fe80::1'),
+            ]
+        )
+        local, far, default = self.changes(wanted, 'route replace')
+        self.assertEqual(
+            ('169.254.169.254/32', 'link', self.index),
+            (local['dst'], local['scope'], local['oif']),
+        )
+        self.assertEqual(('192.0.2.1', 4), (far['gateway'], far['flags']))
+        self.assertEqual(
+            ('::/0', 'fe80::1', None),
+            (default['dst'], default['gateway'], default.get('flags')),
+        )
+
+    def test_route_that_is_there(self):
+        self.kernel.has_route(self.index, '0.0.0.0/0', '10.0.0.1')
+        self.kernel.has_route(self.index, 'fd01::/64', 'fd00::1')
+        wanted = a_nic(
+            routes=[
+                a_route('fd01::/64', 'fd00::1'),
+                a_route('0.0.0.0/0', '10.0.0.1'),
+            ]
+        )
+        self.assertEqual([], self.changes(wanted, 'route replace'))
+        self.assertEqual([], self.changes(wanted, 'route del'))
+
+    def test_gateway_that_has_changed(self):
+        self.kernel.has_route(self.index, '0.0.0.0/0', '10.0.0.1')
+        wanted = a_nic(routes=[a_route('0.0.0.0/0', '10.0.0.2')])
+        (request,) = self.changes(wanted, 'route replace')
+        self.assertEqual('10.0.0.2', request['gateway'])
+
+    def test_only_our_own_routes_are_removed(self):
+        other = self.kernel.has_link('eth1', 'veth')
+        self.kernel.has_route(self.index, '172.16.0.0/16', '10.0.0.9')
+        self.kernel.has_route(other, '172.17.0.0/16', '10.1.0.9')
+        self.kernel.has_route(
+            self.index, '172.18.0.0/16', '10.0.0.9', netlink.RTPROT_BOOT
+        )
+        self.assertEqual(
+            ['172.16.0.0/16'],
+            [one['dst'] for one in self.changes(a_nic(), 'route del')],
+        )
+
+    def test_no_such_nic(self):
+        self.assertRaises(
+            OSError, nics.configure, self.kernel, a_nic(name='eth7')
+        )
+        self.assertEqual([], self.kernel.changes)
