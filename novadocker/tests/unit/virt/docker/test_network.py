@@ -1,0 +1,486 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+import contextlib
+import errno
+import json
+import sys
+import types
+import uuid
+
+import fixtures
+from nova import exception as nova_exception
+from os_vif import exception as os_vif_exception
+from os_vif import objects
+from os_vif.objects import vif as os_vif_vif
+from oslotest import base
+
+from novadocker import exception
+from novadocker.tests.fixtures import instances
+from novadocker.tests.fixtures import network as ports
+from novadocker.virt.docker import network
+from novadocker.virt.docker import nic
+
+SANDBOX = types.SimpleNamespace(pid=42, netns=4026531840)
+
+
+class Host:
+    """The host as far as the network reaches into it.
+
+    :ivar log: what was done, in order, as pairs of a step and a device
+    :ivar there: the NICs of the only namespace
+    :ivar failing: steps that fail, and of which device
+    """
+
+    def __init__(self):
+        self.log = []
+        self.there = []
+        self.ports = {}
+        self.failing = {}
+
+    def _did(self, step, device):
+        if self.failing.get(step) == device:
+            raise OSError(errno.EIO, f'{step} failed')
+        self.log.append((step, device))
+
+    def steps(self, device):
+        return [step for step, found in self.log if found == device]
+
+    # os-vif
+
+    def plug(self, vif, info):
+        self._in_terms_of_os_vif('os-vif plug', vif)
+        self.ports[vif.vif_name] = vif
+
+    def unplug(self, vif, info):
+        self._in_terms_of_os_vif('os-vif unplug', vif)
+        self.ports.pop(vif.vif_name, None)
+
+    def _in_terms_of_os_vif(self, step, vif):
+        try:
+            self._did(step, vif.vif_name)
+        except OSError as exc:
+            raise os_vif_exception.PlugException(vif=vif, err=exc) from exc
+
+    # netns
+
+    def interfaces(self, pid, netns):
+        self._did('look', netns)
+        return self.there
+
+    def connect(self, pid, netns, wanted):
+        self._did('connect', wanted['device'])
+        self.there.append(
+            {
+                'name': wanted['name'],
+                'device': wanted['device'],
+                'mac': wanted['mac'],
+                'mtu': wanted['mtu'],
+                'up': False,
+                'addresses': (),
+            }
+        )
+
+    def bring_up(self, device, mtu, bridge=None):
+        self._did(f'bring up in {bridge}' if bridge else 'bring up', device)
+
+    def configure(self, pid, netns, wanted):
+        self._did('configure', wanted['device'])
+
+    def delete(self, device):
+        self._did('delete', device)
+        self.there = [one for one in self.there if one['device'] != device]
+
+    def link(self, name, pid, netns):
+        self._did(f'link to {pid} {netns}', name)
+
+    def unlink(self, name):
+        self._did('unlink', name)
+
+
+class VirtAPI:
+    """Nova's waiting for Neutron.
+
+    :ivar outcome: called when the block is done
+    """
+
+    def __init__(self):
+        self.waits = []
+        self.outcome = lambda on_error: None
+
+    @contextlib.contextmanager
+    def wait_for_instance_event(
+        self, instance, events, renamed=300, error_callback=None
+    ):
+        self.waits.append((events, renamed))
+        yield
+        self.outcome(error_callback)
+
+
+class NetworkTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        # What os_vif.initialize() does first, without its plugins.
+        objects.register_all()
+        self.host = Host()
+        for name in ('plug', 'unplug'):
+            self.patch(f'os_vif.{name}', getattr(self.host, name))
+        for name in (
+            'interfaces',
+            'connect',
+            'bring_up',
+            'configure',
+            'delete',
+            'link',
+            'unlink',
+        ):
+            self.patch(
+                f'novadocker.privsep.netns.{name}', getattr(self.host, name)
+            )
+        self.virtapi = VirtAPI()
+        self.network = self.a_network()
+        self.instance = instances.an_instance()
+
+    def patch(self, name, value):
+        self.useFixture(fixtures.MonkeyPatch(name, value))
+
+    def a_network(self, plug_timeout=300, plug_is_fatal=True):
+        return network.Network(
+            self.virtapi,
+            network.NetworkSettings(plug_timeout, plug_is_fatal, 'br-ndt'),
+        )
+
+
+class CheckTestCase(NetworkTestCase):
+    def test_port_of_open_vswitch(self):
+        self.network.check([ports.vif(), ports.hybrid(ports.vif())])
+
+    def test_port_that_is_not_bound(self):
+        for kind in ('binding_failed', 'unbound'):
+            vif = ports.vif(type=kind)
+            error = self.assertRaises(
+                nova_exception.VirtualInterfacePlugException,
+                self.network.check,
+                [vif],
+            )
+            self.assertIn(vif['id'], str(error))
+
+    def test_port_that_no_container_can_use(self):
+        for changes in (
+            {'type': 'hw_veb'},
+            {'type': 'macvtap'},
+            {'type': 'no such type'},
+            {'vnic_type': 'direct', 'profile': {'pci_slot': '0000:00:01.0'}},
+            {
+                'type': 'vhostuser',
+                'details': {'vhostuser_socket': '/run/x'},
+            },
+        ):
+            vif = ports.vif(**changes)
+            error = self.assertRaises(
+                exception.PortNotSupported, self.network.check, [vif]
+            )
+            self.assertIn(vif['id'], str(error))
+            self.assertIn(vif['type'], str(error))
+
+    def test_plug_checks_all_before_it_makes_one(self):
+        self.assertRaises(
+            exception.PortNotSupported,
+            self.network.plug,
+            self.instance,
+            [ports.vif(), ports.vif(type='hw_veb')],
+            SANDBOX,
+        )
+        self.assertEqual([], self.host.log)
+
+
+class WaitingTestCase(NetworkTestCase):
+    def wait(self, *vifs, **settings):
+        with self.a_network(**settings).waiting(self.instance, vifs):
+            self.waits_inside = list(self.virtapi.waits)
+
+    def test_only_for_ports_that_are_not_wired(self):
+        wired, down = ports.vif(active=True), ports.vif(active=False)
+        self.wait(wired, down, plug_timeout=7)
+        self.assertEqual(
+            [([('network-vif-plugged', down['id'])], 7)], self.waits_inside
+        )
+
+    def test_nothing_to_wait_for(self):
+        self.wait(ports.vif(active=True))
+        self.assertEqual([], self.virtapi.waits)
+
+    def test_not_wanted(self):
+        self.wait(ports.vif(active=False), plug_timeout=0)
+        self.assertEqual([], self.virtapi.waits)
+
+    def times_out(self, error):
+        def outcome(on_error):
+            raise error
+
+        self.virtapi.outcome = outcome
+
+    def test_timeout(self):
+        vif = ports.vif(active=False)
+        self.times_out(nova_exception.InstanceEventTimeout())
+        error = self.assertRaises(exception.NetworkSetupFailed, self.wait, vif)
+        self.assertIsInstance(
+            error, nova_exception.VirtualInterfaceCreateException
+        )
+        self.assertIn(vif['id'], str(error))
+
+    def test_timeout_that_is_not_fatal(self):
+        self.times_out(nova_exception.InstanceEventTimeout())
+        self.wait(ports.vif(active=False), plug_is_fatal=False)
+
+    def test_timeout_as_nova_under_eventlet_has_it(self):
+        class Timeout(BaseException):
+            pass
+
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'sys.modules',
+                sys.modules
+                | {'eventlet.timeout': types.SimpleNamespace(Timeout=Timeout)},
+            )
+        )
+        self.times_out(Timeout())
+        self.assertRaises(
+            exception.NetworkSetupFailed, self.wait, ports.vif(active=False)
+        )
+
+    def test_neutron_reports_a_failure(self):
+        vif = ports.vif(active=False)
+
+        def outcome(on_error):
+            on_error(f'network-vif-plugged-{vif["id"]}', self.instance)
+
+        self.virtapi.outcome = outcome
+        error = self.assertRaises(exception.NetworkSetupFailed, self.wait, vif)
+        self.assertIn(f'Port {vif["id"]} ', str(error))
+
+    def test_failure_that_is_not_fatal(self):
+        vif = ports.vif(active=False)
+        answers = []
+        self.virtapi.outcome = lambda on_error: answers.append(
+            on_error(f'network-vif-plugged-{vif["id"]}', self.instance)
+        )
+        self.wait(vif, plug_is_fatal=False)
+        # Anything but False has Nova go on waiting for the other ports.
+        self.assertEqual([True], answers)
+
+    def test_failure_of_what_was_to_be_waited_for(self):
+        def plug():
+            with self.network.waiting(
+                self.instance, [ports.vif(active=False)]
+            ):
+                raise KeyError('plug')
+
+        self.assertRaises(KeyError, plug)
+
+
+class PlugTestCase(NetworkTestCase):
+    def plug(self, *vifs):
+        return self.network.plug(self.instance, vifs, SANDBOX)
+
+    def test_steps(self):
+        vif = ports.vif()
+        self.assertEqual([vif], self.plug(vif))
+        # The switch has to forget the port of an earlier namespace first.
+        self.assertEqual(
+            [
+                'os-vif unplug',
+                'delete',
+                'connect',
+                'os-vif plug',
+                'bring up',
+                'configure',
+            ],
+            self.host.steps(vif['devname']),
+        )
+
+    def test_port_is_added_to_the_switch_by_os_vif(self):
+        vif = ports.vif(delegate_create=False)
+        vif['details']['ovs_create_tap'] = True
+        self.plug(vif)
+        profile = self.host.ports[vif['devname']].port_profile
+        self.assertTrue(profile.create_port)
+        self.assertFalse('create_tap' in profile.fields and profile.create_tap)
+
+    def test_hybrid(self):
+        vif = ports.hybrid(ports.vif())
+        self.plug(vif)
+        self.assertIn(
+            f'bring up in qbr{vif["id"][:11]}', self.host.steps(vif['devname'])
+        )
+
+    def test_nic_that_is_there(self):
+        old, new = ports.vif(), ports.vif()
+        self.plug(old)
+        self.host.log.clear()
+        self.assertEqual([new], self.plug(old, new))
+        self.assertEqual(
+            ['os-vif plug', 'bring up', 'configure'],
+            self.host.steps(old['devname']),
+        )
+        self.assertEqual(
+            ['eth0', 'eth1'], [one['name'] for one in self.host.there]
+        )
+
+    def test_nic_with_another_mac(self):
+        vif = ports.vif()
+        self.plug(vif)
+        vif['address'] = 'fa:16:3e:ff:ff:ff'
+        self.assertEqual([vif], self.plug(vif))
+
+    def test_no_ports(self):
+        self.assertEqual([], self.plug())
+
+    def test_failure_at_each_step(self):
+        for step in (
+            'os-vif unplug',
+            'connect',
+            'os-vif plug',
+            'bring up',
+            'configure',
+        ):
+            good, bad = ports.vif(), ports.vif()
+            self.host.failing = {step: bad['devname']}
+            error = self.assertRaises(
+                exception.NetworkSetupFailed, self.plug, good, bad
+            )
+            self.assertIn(bad['id'], str(error))
+            self.assertIn(f'{step} failed', str(error))
+            self.assertEqual([], self.host.there)
+            self.assertEqual({}, self.host.ports)
+
+    def test_failure_keeps_what_was_there(self):
+        old, bad = ports.vif(), ports.vif()
+        self.plug(old)
+        self.host.failing = {'configure': bad['devname']}
+        self.assertRaises(exception.NetworkSetupFailed, self.plug, old, bad)
+        self.assertEqual([old['devname']], list(self.host.ports))
+
+    def test_undo_that_fails_does_not_hide_why(self):
+        vif = ports.vif()
+        steps = iter(range(10))
+        delete = self.host.delete
+
+        def fails_the_second_time(device):
+            if next(steps):
+                raise OSError(errno.EBUSY, 'busy')
+            delete(device)
+
+        self.patch('novadocker.privsep.netns.delete', fails_the_second_time)
+        self.host.failing = {'configure': vif['devname']}
+        error = self.assertRaises(exception.NetworkSetupFailed, self.plug, vif)
+        self.assertIn('configure failed', str(error))
+
+    def test_namespace_is_gone(self):
+        self.host.failing = {'look': SANDBOX.netns}
+        self.assertRaises(exception.NetworkSetupFailed, self.plug, ports.vif())
+
+
+class UnplugTestCase(NetworkTestCase):
+    def test_port_and_device(self):
+        vif = ports.vif()
+        self.network.unplug(self.instance, [vif])
+        self.assertEqual(
+            ['os-vif unplug', 'delete'], self.host.steps(vif['devname'])
+        )
+
+    def test_unbound_port(self):
+        known = []
+        self.patch('os_vif.unplug', lambda vif, info: known.append(vif))
+        vif = ports.vif()
+        self.network.unplug(self.instance, [ports.unbound(vif)])
+        (found,) = known
+        self.assertIsInstance(found, os_vif_vif.VIFOpenVSwitch)
+        self.assertEqual(
+            (vif['id'], vif['devname'], 'br-ndt', 'ovs'),
+            (found.id, found.vif_name, found.network.bridge, found.plugin),
+        )
+        self.assertEqual(['delete'], self.host.steps(vif['devname']))
+
+    def test_port_of_which_only_the_id_is_known(self):
+        port = str(uuid.uuid4())
+        (vif,) = network.load([{'id': port}])
+        self.network.unplug(self.instance, [vif])
+        self.assertEqual(
+            ['os-vif unplug', 'delete'], self.host.steps(f'tap{port[:11]}')
+        )
+
+    def test_all_are_tried_and_none_is_hidden(self):
+        vifs = [ports.vif() for _ in range(3)]
+        for step in ('os-vif unplug', 'delete'):
+            self.host.log.clear()
+            self.host.failing = {step: vifs[0]['devname']}
+            error = self.assertRaises(
+                nova_exception.VirtualInterfaceUnplugException,
+                self.network.unplug,
+                self.instance,
+                vifs,
+            )
+            self.assertIn(vifs[0]['id'], str(error))
+            self.assertNotIn(vifs[1]['id'], str(error))
+            # The other half of the one that fails goes as well.
+            self.assertEqual(5, len(self.host.log))
+
+    def test_nothing(self):
+        self.network.unplug(self.instance, [])
+        self.assertEqual([], self.host.log)
+
+
+class CheckpointTestCase(NetworkTestCase):
+    def test_what_is_loaded_is_what_was_dumped(self):
+        vif = ports.hybrid(
+            ports.vif(
+                ports.Subnet(
+                    '10.0.0.0/24',
+                    ['10.0.0.5'],
+                    '10.0.0.1',
+                    dns=['10.0.0.2'],
+                    routes=[('10.9.0.0/16', '10.0.0.9')],
+                )
+            )
+        )
+        text = json.dumps(network.dump([vif]))
+        (found,) = network.load(json.loads(text))
+        self.assertEqual(vif, found)
+        self.assertEqual(nic.nics([vif]), nic.nics([found]))
+        self.network.check([found])
+
+
+class NamespaceTestCase(NetworkTestCase):
+    def test_interfaces(self):
+        self.host.there = (
+            {
+                'name': 'eth0',
+                'device': 'tap0',
+                'mac': 'fa:16:3e:00:00:01',
+                'mtu': 1450,
+                'up': True,
+                'addresses': (('10.0.0.5', 24), ('fd00::5', 64)),
+            },
+        )
+        (found,) = self.network.interfaces(SANDBOX)
+        self.assertEqual('tap0', found.device)
+        self.assertEqual(('10.0.0.5/24', 'fd00::5/64'), found.addresses)
+
+    def test_link(self):
+        self.network.link(self.instance.uuid, SANDBOX)
+        self.network.unlink(self.instance.uuid)
+        self.assertEqual(
+            [f'link to {SANDBOX.pid} {SANDBOX.netns}', 'unlink'],
+            self.host.steps(f'nova-{self.instance.uuid}'),
+        )
