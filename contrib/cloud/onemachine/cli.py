@@ -141,13 +141,35 @@ def logs(
 @main.command()
 @click.argument('service', callback=_service)
 @click.pass_obj
-def restart(settings: settings_mod.Settings, service: str) -> None:
-    """Stop a service and start it again."""
+def stop(settings: settings_mod.Settings, service: str) -> None:
+    """Stop a service, until it or the cloud is started again."""
+    _running(settings).processes.stop(service)
+
+
+@main.command()
+@click.argument('service', callback=_service)
+@click.pass_obj
+def start(settings: settings_mod.Settings, service: str) -> None:
+    """Start a service and wait until it is there."""
+    _running(settings).start(service)
+
+
+def _running(settings: settings_mod.Settings) -> cloud_mod.Cloud:
     cloud = cloud_mod.Cloud(settings)
     if not cloud.processes.kept():
         raise click.ClickException('The cloud is down')
+    return cloud
+
+
+@main.command()
+@click.argument('service', callback=_service)
+@click.pass_obj
+def restart(settings: settings_mod.Settings, service: str) -> None:
+    """Stop a service and start it again."""
+    cloud = _running(settings)
     with _alone(settings), steps.step(service, cloud.processes.log(service)):
-        cloud.restart(service)
+        cloud.processes.stop(service)
+        cloud.start(service)
 
 
 @main.command()

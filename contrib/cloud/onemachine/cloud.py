@@ -136,6 +136,7 @@ class Cloud:
         with steps.step(
             f'Open vSwitch ({self._datapath})', self._log('openvswitch')
         ):
+            network.make_namespaces_folder(settings)
             network.create_database(settings)
             self.processes.start('ovsdb')
             self.processes.wait(
@@ -244,9 +245,8 @@ class Cloud:
         """The names of all services."""
         return tuple(self._services)
 
-    def restart(self, name: str) -> None:
-        """Stop a service and start it again, and wait until it is there."""
-        self.processes.stop(name)
+    def start(self, name: str) -> None:
+        """Start a service and wait until it is there."""
         self.processes.start(name)
         if name in services_mod.APIS:
             self._start_apis(name)

@@ -14,6 +14,7 @@
 
 import pathlib
 
+from onemachine import network
 from onemachine import settings as settings_mod
 from onemachine import steps
 
@@ -57,6 +58,9 @@ def stop_containers(settings: settings_mod.Settings) -> None:
     running = docker(settings, 'ps', '--quiet').split()
     if running:
         docker(settings, 'kill', *running)
+    network.remove_names(
+        docker(settings, 'ps', '--all', '--format', '{{.Names}}').split()
+    )
 
 
 def remove_containers(settings: settings_mod.Settings) -> None:

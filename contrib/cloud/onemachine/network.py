@@ -147,8 +147,21 @@ def remove_namespaces(settings: settings_mod.Settings) -> None:
             )
 
 
-def remove_dangling_links() -> None:
-    """Remove the names of namespaces whose process is gone."""
-    for link in _NAMESPACES.glob('*'):
+def remove_names(names: list[str]) -> None:
+    """Remove the names of containers' namespaces whose processes are gone."""
+    for name in names:
+        link = _NAMESPACES / name
         if link.is_symlink() and not link.exists():
             link.unlink()
+
+
+def make_namespaces_folder(settings: settings_mod.Settings) -> None:
+    """Make the folder of namespaces as the command ip does.
+
+    Neutron's agents would make one that everybody may write to.
+    """
+    if not _NAMESPACES.exists():
+        log = settings.log / 'bootstrap.log'
+        name = f'cloud-{os.getpid()}'
+        steps.run(['ip', 'netns', 'add', name], log)
+        steps.run(['ip', 'netns', 'delete', name], log)

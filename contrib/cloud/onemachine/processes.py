@@ -73,8 +73,8 @@ class Processes:
                 with attempt:
                     self._rpc.getState()
         ((added, changed, removed),) = self._rpc.reloadConfig()
+        self.stop(*changed, *removed)
         for name in changed + removed:
-            self._rpc.stopProcessGroup(name)
             self._rpc.removeProcessGroup(name)
         for name in added + changed:
             self._rpc.addProcessGroup(name)

@@ -221,7 +221,9 @@ def _apis(settings: settings_mod.Settings) -> tuple[Service, ...]:
 
 
 def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
-    def service(name: str, program: str, user: str, *extra: str) -> Service:
+    def service(
+        name: str, program: str, user: str, *extra: str, patience: int = 20
+    ) -> Service:
         files = ('neutron/neutron.conf', *extra)
         options = ' '.join(
             f'--config-file {settings.etc}/{path}' for path in files
@@ -231,6 +233,7 @@ def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
             f'{settings.bin}/{program} {options}',
             user=user,
             configuration=files,
+            stop_seconds=patience,
         )
 
     control = settings.control_user
@@ -243,6 +246,8 @@ def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
             'neutron-openvswitch-agent',
             'root',
             'neutron/openvswitch_agent.ini',
+            # It leaves its loop in a second, and then hangs in its exit.
+            patience=5,
         ),
         service(
             'neutron-dhcp',
