@@ -19,15 +19,18 @@ from unittest import mock
 
 from nova.compute import power_state
 from nova import exception as nova_exception
+from nova import objects
 from oslotest import base
 
 from novadocker import exception
+import novadocker.privsep.netns
 from novadocker.tests.fixtures import driver
 from novadocker.tests.fixtures import images
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import ovs
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
+from novadocker.virt.docker import network
 
 
 class LifecycleTestCase(base.BaseTestCase):
@@ -153,6 +156,7 @@ class LifecycleTestCase(base.BaseTestCase):
     def test_failure_of_each_step_leaves_nothing(self):
         self.host.load(images.SHELL)
         lifecycle = self.driver._lifecycle
+        ports = self.driver._ports
         client = lifecycle._client
         gone = exception.EngineUnavailable(reason='pulled the plug')
         steps = [
@@ -160,9 +164,9 @@ class LifecycleTestCase(base.BaseTestCase):
             (client, 'start', 2),
             (client, 'create', 2),
             (lifecycle._images, 'ensure', 1),
-            (lifecycle._checkpoints, 'write', 1),
-            (lifecycle._network, 'plug', 1),
-            (lifecycle._network, 'link', 1),
+            (ports._checkpoints, 'write', 1),
+            (ports._network, 'plug', 1),
+            (ports._network, 'link', 1),
             (lifecycle._sandboxes, 'write_names', 1),
         ]
         for target, name, number in steps:
@@ -296,6 +300,75 @@ class LifecycleTestCase(base.BaseTestCase):
         self.driver.power_on(None, self.instance, self.network_info)
         self.exec('ls /kept')
         self.sh('ip addr show eth0')
+
+    # Ports that come and go
+
+    def nova_knows(self, *vifs):
+        self.instance.info_cache = objects.InstanceInfoCache(
+            network_info=network.load(network.dump(vifs))
+        )
+
+    def routes(self):
+        return self.sh('ip route show default')
+
+    def attach(self, vif):
+        self.driver.attach_interface(None, self.instance, None, vif)
+
+    def test_a_port_comes_and_goes_while_the_server_lives(self):
+        for arrange in (
+            lambda: None,
+            lambda: self.driver.pause(self.instance),
+            lambda: self.driver.power_off(self.instance, 0),
+        ):
+            self.spawn()
+            self.nova_knows(*self.network_info)
+            [second] = driver.a_network(1)
+            arrange()
+
+            self.attach(second)
+            self.assertIn('10.0.1.5/24', self.sh('ip addr show eth1'))
+            self.assertIn('10.0.0.1 dev eth0', self.routes())
+            self.assertEqual(2, len(self.host.switch.ports()))
+
+            self.driver.detach_interface(None, self.instance, second)
+            self.assertNotIn('eth1', self.sh('ip -o link'))
+            self.assertEqual(1, len(self.host.switch.ports()))
+            self.host.destroy(self.instance, self.network_info)
+            self.assert_nothing_left()
+
+    def test_the_way_out_moves_when_its_port_goes(self):
+        self.spawn()
+        [second] = driver.a_network(1)
+        self.nova_knows(*self.network_info)
+        self.attach(second)
+        self.nova_knows(*self.network_info, second)
+
+        self.driver.detach_interface(None, self.instance, self.network_info[0])
+
+        self.assertIn('10.0.1.1 dev eth1', self.routes())
+        self.assertIn('10.0.1.5 web', self.exec('cat /etc/hosts'))
+        self.nova_knows(second)
+        self.driver.reboot(None, self.instance, [second], 'HARD')
+        self.assertIn('10.0.1.5/24', self.sh('ip addr show eth1'))
+
+    def test_a_port_that_cannot_be_attached_leaves_the_server_as_it_was(self):
+        self.spawn()
+        self.nova_knows(*self.network_info)
+        before = self.sh('ip -o addr'), self.sh('ip route')
+        [second] = driver.a_network(1)
+        with mock.patch.object(
+            novadocker.privsep.netns,
+            'configure',
+            _failing(
+                novadocker.privsep.netns.configure, 2, OSError('no room')
+            ),
+        ):
+            self.assertRaises(
+                exception.NetworkSetupFailed, self.attach, second
+            )
+
+        self.assertEqual(before, (self.sh('ip -o addr'), self.sh('ip route')))
+        self.assertEqual(1, len(self.host.switch.ports()))
 
     # The end
 

@@ -39,8 +39,10 @@ from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import model
 from novadocker.virt.docker import network
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import tags
 
 CONF = nova.conf.CONF
 novadocker_conf.register_opts(CONF)
@@ -94,9 +96,9 @@ class DockerDriver(driver.ComputeDriver):
         'has_imagecache': False,
         'supports_evacuate': True,
         'supports_migrate_to_same_host': False,
-        'supports_attach_interface': False,
-        'supports_device_tagging': False,
-        'supports_tagged_attach_interface': False,
+        'supports_attach_interface': True,
+        'supports_device_tagging': True,
+        'supports_tagged_attach_interface': True,
         'supports_tagged_attach_volume': False,
         'supports_extend_volume': False,
         'supports_multiattach': False,
@@ -144,12 +146,17 @@ class DockerDriver(driver.ComputeDriver):
         architecture = client.info().architecture
         self._nodename = host
         seen = observed.Observed(client, host)
+        sandboxes = sandbox.Sandboxes(client, host, architecture, settings)
+        self._ports = ports.Ports(
+            network.Network(self.virtapi, _network_settings()),
+            sandboxes,
+            checkpoint.Checkpoints(CONF.instances_path),
+        )
         rooms = lifecycle.Rooms(
             client=client,
-            sandboxes=sandbox.Sandboxes(client, host, architecture, settings),
-            network=network.Network(self.virtapi, _network_settings()),
+            sandboxes=sandboxes,
+            ports=self._ports,
             images=images.Images(client, _image_settings()),
-            checkpoints=checkpoint.Checkpoints(CONF.instances_path),
             observed=seen,
             loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
         )
@@ -237,6 +244,7 @@ class DockerDriver(driver.ComputeDriver):
         self._lifecycle.spawn(
             context, instance, image_meta, network_info, power_on
         )
+        instance.device_metadata = tags.device_metadata(context, instance)
 
     def destroy(
         self,
@@ -314,10 +322,19 @@ class DockerDriver(driver.ComputeDriver):
     # Ports
 
     def plug_vifs(self, instance: Any, network_info: Any) -> None:
-        self._lifecycle.plug_vifs(instance, network_info)
+        self._ports.repair(instance, network_info)
 
     def unplug_vifs(self, instance: Any, network_info: Any) -> None:
-        self._lifecycle.unplug_vifs(instance, network_info)
+        self._ports.unplug(instance, network_info)
+
+    def attach_interface(
+        self, context: Any, instance: Any, image_meta: Any, vif: Any
+    ) -> None:
+        self._ports.attach(instance, vif)
+        instance.device_metadata = tags.device_metadata(context, instance)
+
+    def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
+        self._ports.detach(instance, vif)
 
     # Images and consoles
 

@@ -12,12 +12,11 @@
 
 """The one road to running, and the ways back.
 
-Everything that makes a server run passes :meth:`Lifecycle._run`: sandbox,
-ports, Neutron's confirmation, instance container, start. Each step that makes
+Everything that makes a server run passes the same steps: sandbox, ports,
+instance container, Neutron's confirmation, start. Each step that makes
 something registers at once how to take it back.
 """
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent import futures
 import contextlib
@@ -30,13 +29,12 @@ from nova.virt import hardware
 from oslo_log import log as logging
 
 from novadocker import exception
-from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import images
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
-from novadocker.virt.docker import network
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import undo as undoing
@@ -63,9 +61,8 @@ class Rooms:
 
     client: engine.Client
     sandboxes: sandbox.Sandboxes
-    network: network.Network
+    ports: ports.Ports
     images: images.Images
-    checkpoints: checkpoint.Checkpoints
     observed: observed.Observed
     loaders: futures.Executor
 
@@ -89,9 +86,8 @@ class Lifecycle:
     ) -> None:
         self._client = rooms.client
         self._sandboxes = rooms.sandboxes
-        self._network = rooms.network
+        self._ports = rooms.ports
         self._images = rooms.images
-        self._checkpoints = rooms.checkpoints
         self._observed = rooms.observed
         self._loaders = rooms.loaders
         self._host = host
@@ -122,15 +118,9 @@ class Lifecycle:
                 raise nova_exception.InstanceExists(
                     name=instance.uuid
                 ) from exc
-            undo.callback(self._checkpoints.remove, instance.uuid)
-            undo.callback(self._network.unlink, instance.uuid)
-            name = self._run(
-                instance,
-                network_info,
-                box,
-                lambda: self._create(instance, loading.result(), box, undo),
-                undo,
-            )
+            undo.callback(self._ports.forget, instance.uuid)
+            with self._ports.wired(instance, network_info, box, undo):
+                name = self._create(instance, loading.result(), box, undo)
             if power_on:
                 self._start(name)
 
@@ -141,58 +131,14 @@ class Lifecycle:
         """
         with self._changing(), undoing.Undo(instance) as undo:
             box = self._sandboxes.ensure(instance, undo)
-            name = self._run(
-                instance,
-                network_info,
-                box,
-                lambda: self._existing(instance, box),
-                undo,
-            )
+            with self._ports.wired(instance, network_info, box, undo):
+                name = self._existing(instance, box)
             self._start(name)
 
     def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
         """Stop a server's process within ``grace`` seconds, and start it."""
         self.power_off(instance, grace)
         self.power_on(instance, network_info)
-
-    def _run(
-        self,
-        instance: Any,
-        network_info: Any,
-        box: sandbox.Sandbox,
-        container: Callable[[], str],
-        undo: undoing.Undo,
-    ) -> str:
-        """The one road, up to the start.
-
-        :param container: gives the instance container; called between the
-            plugging and Neutron's confirmation of it
-        """
-        self._network.check(network_info)
-        with self._network.waiting(instance, network_info):
-            self._connect(instance, network_info, box, undo)
-            name = container()
-        return name
-
-    def _connect(
-        self,
-        instance: Any,
-        network_info: Any,
-        box: sandbox.Sandbox,
-        undo: undoing.Undo,
-    ) -> None:
-        """Give the sandbox its ports; ones that are right are left alone."""
-        known = self._checkpoints.read(instance.uuid)
-        wanted = checkpoint.Checkpoint(
-            box.id, box.netns, tuple(network.dump(network_info))
-        )
-        self._checkpoints.write(instance.uuid, wanted)
-        plugged = self._network.plug(instance, network_info, box)
-        undo.callback(self._network.unplug, instance, plugged)
-        if plugged or known is None or known.netns != box.netns:
-            # Otherwise left alone: the files are the server's to change.
-            self._sandboxes.write_names(box, instance, network_info)
-        self._network.link(instance.uuid, box)
 
     def _create(
         self,
@@ -311,45 +257,10 @@ class Lifecycle:
                     else self._sandboxes.stop,
                     uuid,
                 )
-                always.callback(self._network.unlink, uuid)
-                self._network.unplug(
-                    instance, self._known_vifs(uuid, network_info)
-                )
+                self._ports.unplug_all(instance, network_info)
             if destroy_disks:
                 self._client.remove_image(naming.rebind_reference(uuid))
-                self._checkpoints.remove(uuid)
-
-    def _known_vifs(self, uuid: str, network_info: Any) -> Any:
-        """What was plugged, and what Nova believes to be.
-
-        The checkpoint comes first: by now Neutron may have unbound the ports,
-        and Nova's view does not say any more how they were plugged.
-        """
-        known = self._checkpoints.read(uuid)
-        plugged = network.load(known.vifs if known else ())
-        ids = {vif['id'] for vif in plugged}
-        return [
-            *plugged,
-            *(vif for vif in network_info or () if vif['id'] not in ids),
-        ]
-
-    # Ports of a server that runs
-
-    def plug_vifs(self, instance: Any, network_info: Any) -> None:
-        """Repair what is missing of a running server's ports.
-
-        Nova calls this for each server when nova-compute starts. Without a
-        sandbox there is nothing to plug into: starting the server will do it.
-        """
-        self._network.check(network_info)
-        box = self._sandboxes.find(instance.uuid)
-        if box is None:
-            return
-        with undoing.Undo(instance) as undo:
-            self._connect(instance, network_info, box, undo)
-
-    def unplug_vifs(self, instance: Any, network_info: Any) -> None:
-        self._network.unplug(instance, network_info)
+                self._ports.forget(uuid)
 
     # What there is
 

@@ -11,7 +11,7 @@
 # under the License.
 
 
-"""The ports of a server: Neutron's confirmation, os-vif, and our veth.
+"""The ports of a server: os-vif, and our veth.
 
 os-vif makes whatever the port's binding asks for on the host. We make the
 veth between that and the namespace, and configure the end inside.
@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
-import sys
 from typing import Any
 from typing import Protocol
 
@@ -42,6 +41,7 @@ import novadocker.privsep.netns
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import nic
 from novadocker.virt.docker import undo as undoing
+from novadocker.virt.docker import vif_events
 
 LOG = logging.getLogger(__name__)
 
@@ -116,16 +116,6 @@ def load(vifs: Iterable[Mapping[str, Any]]) -> network_model.NetworkInfo:
     return network_model.NetworkInfo.hydrate(list(vifs))
 
 
-def _event_timeouts() -> tuple[type[BaseException], ...]:
-    """What Nova may raise when an event does not come in time.
-
-    Up to 2025.1 that is eventlet's Timeout, which is no Exception.
-    """
-    own = getattr(nova_exception, 'InstanceEventTimeout', None)
-    eventlet = getattr(sys.modules.get('eventlet.timeout'), 'Timeout', None)
-    return tuple(one for one in (own, eventlet) if one is not None)
-
-
 def _convert(vif: Any) -> Any:
     """A port in the terms of os-vif.
 
@@ -159,10 +149,10 @@ class Network:
     """Ports of the servers of this host."""
 
     def __init__(self, virtapi: Any, settings: NetworkSettings) -> None:
-        self._virtapi = virtapi
-        self._settings = settings
-
-    # Neutron
+        self._events = vif_events.VifEvents(
+            virtapi, settings.plug_timeout, settings.plug_is_fatal
+        )
+        self._bridge = settings.bridge
 
     def check(self, network_info: Iterable[Any]) -> None:
         """Refuse ports that cannot be plugged, before anything is made.
@@ -172,61 +162,16 @@ class Network:
         for vif in network_info:
             _convert(vif)
 
-    @contextlib.contextmanager
     def waiting(
         self, instance: Any, network_info: Iterable[Any]
-    ) -> Iterator[None]:
+    ) -> contextlib.AbstractContextManager[None]:
         """Plug inside of this; it ends when Neutron has wired the ports.
 
         :raises: NetworkSetupFailed if it has not in time, and must have
         """
-        ports = [vif['id'] for vif in network_info if vif['active'] is False]
-        timeout = self._settings.plug_timeout
-        if not ports or not timeout:
-            yield
-            return
-        try:
-            with self._virtapi.wait_for_instance_event(
-                instance,
-                [('network-vif-plugged', port) for port in ports],
-                # By its place, since it has changed its name.
-                timeout,
-                self._event_failed,
-            ):
-                yield
-        except _event_timeouts() as exc:
-            self._not_wired(
-                instance,
-                ', '.join(ports),
-                f'Neutron has not wired it within {timeout} seconds. Ask the '
-                f'operator to look at the network agent of this host.',
-                exc,
-            )
-
-    def _event_failed(self, event_name: str, instance: Any) -> bool:
-        self._not_wired(
+        return self._events.waiting(
             instance,
-            event_name.removeprefix('network-vif-plugged-'),
-            'Neutron reports that it could not wire it.',
-        )
-        return True
-
-    def _not_wired(
-        self,
-        instance: Any,
-        port: str,
-        reason: str,
-        cause: BaseException | None = None,
-    ) -> None:
-        if self._settings.plug_is_fatal:
-            raise exception.NetworkSetupFailed(
-                port=port, reason=reason
-            ) from cause
-        LOG.warning(
-            'The server starts without a working port %s: %s',
-            port,
-            reason,
-            instance=instance,
+            [vif['id'] for vif in network_info if vif['active'] is False],
         )
 
     # Plugging
@@ -339,7 +284,7 @@ class Network:
             vif_name=nic.device(vif),
             plugin='ovs',
             network=os_vif_network.Network(
-                bridge=network.get('bridge') or self._settings.bridge
+                bridge=network.get('bridge') or self._bridge
             ),
             port_profile=os_vif_vif.VIFPortProfileOpenVSwitch(
                 interface_id=vif['id']

@@ -24,7 +24,7 @@ from novadocker import exception
 from novadocker.tests.fixtures import fake_engine
 from novadocker.tests.fixtures import images as test_images
 from novadocker.tests.fixtures import instances
-from novadocker.tests.fixtures import network as ports
+from novadocker.tests.fixtures import network as test_ports
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
@@ -32,6 +32,7 @@ from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import network
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
 
@@ -57,14 +58,14 @@ class LifecycleTestCase(base.BaseTestCase):
         self.observed = observed.Observed(self.engine, 'host1')
         loaders = futures.ThreadPoolExecutor(4)
         self.addCleanup(loaders.shutdown)
+        sandboxes = sandbox.Sandboxes(self.engine, 'host1', 'x86_64', SETTINGS)
         self.rooms = lifecycle.Rooms(
             client=self.engine,
-            sandboxes=sandbox.Sandboxes(
-                self.engine, 'host1', 'x86_64', SETTINGS
+            sandboxes=sandboxes,
+            ports=ports.Ports(
+                self.network, sandboxes, checkpoint.Checkpoints(self.path)
             ),
-            network=self.network,
             images=self.images,
-            checkpoints=checkpoint.Checkpoints(self.path),
             observed=self.observed,
             loaders=loaders,
         )
@@ -72,7 +73,9 @@ class LifecycleTestCase(base.BaseTestCase):
         self.instance = instances.an_instance()
         self.name = naming.instance_name(self.instance.uuid)
         self.box = naming.sandbox_name(self.instance.uuid)
-        self.vifs = [ports.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.5']))]
+        self.vifs = [
+            test_ports.vif(test_ports.Subnet('10.0.0.0/24', ['10.0.0.5']))
+        ]
         self.road = []
 
     @contextlib.contextmanager
@@ -323,9 +326,9 @@ class LifecycleTestCase(base.BaseTestCase):
     def test_destroy_unplugs_what_was_plugged(self):
         """Even if Nova by now knows nothing, or something else, of it."""
         self.spawn()
-        other = ports.vif()
+        other = test_ports.vif()
         self.lifecycle.destroy(
-            self.instance, [ports.unbound(self.vifs[0]), other], True
+            self.instance, [test_ports.unbound(self.vifs[0]), other], True
         )
 
         [vifs] = [call.args[1] for call in self.network.unplug.call_args_list]
@@ -373,20 +376,6 @@ class LifecycleTestCase(base.BaseTestCase):
         self.assertEqual(
             {self.name: 'exited', self.box: 'exited'}, self.states()
         )
-
-    # Ports of a server that runs
-
-    def test_plug_vifs_plugs_into_the_sandbox_that_runs(self):
-        self.spawn()
-        self.network.plug.reset_mock()
-        self.lifecycle.plug_vifs(self.instance, self.vifs)
-
-        self.network.plug.assert_called_once()
-
-    def test_plug_vifs_without_a_sandbox_waits_for_the_start(self):
-        self.lifecycle.plug_vifs(self.instance, self.vifs)
-
-        self.network.plug.assert_not_called()
 
     # What there is
 
