@@ -14,7 +14,6 @@
 import contextlib
 import errno
 import json
-import sys
 import types
 import uuid
 
@@ -108,25 +107,6 @@ class Host:
         self._did('unlink', name)
 
 
-class VirtAPI:
-    """Nova's waiting for Neutron.
-
-    :ivar outcome: called when the block is done
-    """
-
-    def __init__(self):
-        self.waits = []
-        self.outcome = lambda on_error: None
-
-    @contextlib.contextmanager
-    def wait_for_instance_event(
-        self, instance, events, renamed=300, error_callback=None
-    ):
-        self.waits.append((events, renamed))
-        yield
-        self.outcome(error_callback)
-
-
 class NetworkTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
@@ -147,18 +127,13 @@ class NetworkTestCase(base.BaseTestCase):
             self.patch(
                 f'novadocker.privsep.netns.{name}', getattr(self.host, name)
             )
-        self.virtapi = VirtAPI()
-        self.network = self.a_network()
+        self.network = network.Network(
+            None, network.NetworkSettings(300, True, 'br-ndt')
+        )
         self.instance = instances.an_instance()
 
     def patch(self, name, value):
         self.useFixture(fixtures.MonkeyPatch(name, value))
-
-    def a_network(self, plug_timeout=300, plug_is_fatal=True):
-        return network.Network(
-            self.virtapi,
-            network.NetworkSettings(plug_timeout, plug_is_fatal, 'br-ndt'),
-        )
 
 
 class CheckTestCase(NetworkTestCase):
@@ -205,88 +180,21 @@ class CheckTestCase(NetworkTestCase):
 
 
 class WaitingTestCase(NetworkTestCase):
-    def wait(self, *vifs, **settings):
-        with self.a_network(**settings).waiting(self.instance, vifs):
-            self.waits_inside = list(self.virtapi.waits)
-
     def test_only_for_ports_that_are_not_wired(self):
+        waits = []
+
+        class VirtAPI:
+            @contextlib.contextmanager
+            def wait_for_instance_event(self, instance, events, *others):
+                waits.append(events)
+                yield
+
         wired, down = ports.vif(active=True), ports.vif(active=False)
-        self.wait(wired, down, plug_timeout=7)
-        self.assertEqual(
-            [([('network-vif-plugged', down['id'])], 7)], self.waits_inside
-        )
-
-    def test_nothing_to_wait_for(self):
-        self.wait(ports.vif(active=True))
-        self.assertEqual([], self.virtapi.waits)
-
-    def test_not_wanted(self):
-        self.wait(ports.vif(active=False), plug_timeout=0)
-        self.assertEqual([], self.virtapi.waits)
-
-    def times_out(self, error):
-        def outcome(on_error):
-            raise error
-
-        self.virtapi.outcome = outcome
-
-    def test_timeout(self):
-        vif = ports.vif(active=False)
-        self.times_out(nova_exception.InstanceEventTimeout())
-        error = self.assertRaises(exception.NetworkSetupFailed, self.wait, vif)
-        self.assertIsInstance(
-            error, nova_exception.VirtualInterfaceCreateException
-        )
-        self.assertIn(vif['id'], str(error))
-
-    def test_timeout_that_is_not_fatal(self):
-        self.times_out(nova_exception.InstanceEventTimeout())
-        self.wait(ports.vif(active=False), plug_is_fatal=False)
-
-    def test_timeout_as_nova_under_eventlet_has_it(self):
-        class Timeout(BaseException):
-            pass
-
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                'sys.modules',
-                sys.modules
-                | {'eventlet.timeout': types.SimpleNamespace(Timeout=Timeout)},
-            )
-        )
-        self.times_out(Timeout())
-        self.assertRaises(
-            exception.NetworkSetupFailed, self.wait, ports.vif(active=False)
-        )
-
-    def test_neutron_reports_a_failure(self):
-        vif = ports.vif(active=False)
-
-        def outcome(on_error):
-            on_error(f'network-vif-plugged-{vif["id"]}', self.instance)
-
-        self.virtapi.outcome = outcome
-        error = self.assertRaises(exception.NetworkSetupFailed, self.wait, vif)
-        self.assertIn(f'Port {vif["id"]} ', str(error))
-
-    def test_failure_that_is_not_fatal(self):
-        vif = ports.vif(active=False)
-        answers = []
-        self.virtapi.outcome = lambda on_error: answers.append(
-            on_error(f'network-vif-plugged-{vif["id"]}', self.instance)
-        )
-        self.wait(vif, plug_is_fatal=False)
-        # Anything but False has Nova go on waiting for the other ports.
-        self.assertEqual([True], answers)
-
-    def test_failure_of_what_was_to_be_waited_for(self):
-        def plug():
-            with self.network.waiting(
-                self.instance, [ports.vif(active=False)]
-            ):
-                raise KeyError('plug')
-
-        self.assertRaises(KeyError, plug)
+        settings = network.NetworkSettings(300, True)
+        with network.Network(VirtAPI(), settings).waiting(
+            self.instance, [wired, down]
+        ):
+            self.assertEqual([[('network-vif-plugged', down['id'])]], waits)
 
 
 class PlugTestCase(NetworkTestCase):
