@@ -27,6 +27,10 @@ ONE = '6a7bc5f2-8b0e-4a34-a1f7-3b53a8a2b5d1'
 OTHER = 'd83c2c0e-96b3-4e0f-8f05-5bd3cdb4bb7e'
 
 
+class EventTimeout(nova_exception.NovaException):
+    """What Nova raises when an event does not come."""
+
+
 class VirtAPI:
     """Nova's waiting for Neutron.
 
@@ -49,6 +53,12 @@ class VirtAPI:
 class WaitingTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
+        # Nova has had it since 2025.2.
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'nova.exception.InstanceEventTimeout', EventTimeout
+            )
+        )
         self.virtapi = VirtAPI()
         self.instance = instances.an_instance()
 
@@ -77,7 +87,7 @@ class WaitingTestCase(base.BaseTestCase):
         self.virtapi.outcome = outcome
 
     def test_timeout(self):
-        self.times_out(nova_exception.InstanceEventTimeout())
+        self.times_out(EventTimeout())
         error = self.assertRaises(exception.NetworkSetupFailed, self.wait, ONE)
         self.assertIsInstance(
             error, nova_exception.VirtualInterfaceCreateException
@@ -85,7 +95,7 @@ class WaitingTestCase(base.BaseTestCase):
         self.assertIn(ONE, str(error))
 
     def test_timeout_that_is_not_fatal(self):
-        self.times_out(nova_exception.InstanceEventTimeout())
+        self.times_out(EventTimeout())
         self.wait(ONE, is_fatal=False)
 
     def test_timeout_as_nova_under_eventlet_has_it(self):
