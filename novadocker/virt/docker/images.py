@@ -25,6 +25,7 @@ import functools
 import hashlib
 from typing import Any
 
+from cryptography import exceptions as crypto_exceptions
 from nova.compute import task_states
 from nova import exception as nova_exception
 from nova.image import glance
@@ -351,9 +352,11 @@ def _verified(
         # for data that are not those that it was promised.
         if size != record.size:
             raise nova_exception.GlanceConnectionFailed(
-                server='of the image service', reason=exc
+                server='of this cloud', reason=exc
             ) from exc
         raise rejected(reason=f'its data are damaged: {exc}.') from exc
+    except crypto_exceptions.InvalidSignature as exc:
+        raise rejected(reason='its signature is of other data.') from exc
     if record.size is not None and size != record.size:
         raise rejected(
             reason=f'Glance has {size} bytes of it instead of {record.size}: '

@@ -19,9 +19,11 @@ import tarfile
 import threading
 from unittest import mock
 
+from cryptography import exceptions
 import fixtures
 from nova.compute import task_states
 from nova import exception as nova_exception
+from nova.image import glance as nova_glance
 from nova import objects
 from oslo_utils import units
 from oslotest import base
@@ -505,3 +507,71 @@ class SnapshotTestCase(ImagesTestCase):
         )
         self.assertRaises(exception.ContainerNotFound, self.snapshot)
         self.assert_no_trace()
+
+
+class NovaImageApiTestCase(ImagesTestCase):
+    """Nova's own client between us and Glance, as far as the network."""
+
+    CHUNK = 700
+
+    def setUp(self):
+        super().setUp()
+        self.stand_in = self.glance
+        self.verifier = mock.Mock()
+        service = nova_glance.GlanceImageServiceV2(
+            client=mock.Mock(call=self.call)
+        )
+        service.show = self.stand_in.get
+        service._get_verifier = lambda *_: self.verifier
+        self.glance = nova_glance.API()
+        self.useFixture(
+            fixtures.MockPatchObject(
+                self.glance,
+                '_get_session_and_image_id',
+                lambda context, image_id: (service, image_id),
+            )
+        )
+        self.images = self.make()
+
+    def call(self, context, version, method, args=(), kwargs=None):
+        if method == 'data':
+            data = self.stand_in.data(*args)
+            places = range(0, len(data or b''), self.CHUNK)
+            chunks = (data[at : at + self.CHUNK] for at in places)
+            return _Chunks(data, chunks)
+        raise AssertionError(method)
+
+    def test_signature_is_verified_over_all_the_data(self):
+        data = archives.good()
+        meta = self.stand_in.add(data)
+        self.assertEqual(archives.image_id(), self.ensure(meta).id)
+        seen = [call.args[0] for call in self.verifier.update.mock_calls]
+        self.assertEqual(data, b''.join(seen))
+        self.verifier.verify.assert_called_once_with()
+
+    def test_wrong_signature_is_no_image(self):
+        self.verifier.verify.side_effect = exceptions.InvalidSignature
+        meta = self.stand_in.add(archives.good())
+        self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertEqual({}, self.engine.images)
+
+    def test_without_signatures(self):
+        self.verifier = None
+        meta = self.stand_in.add(archives.good())
+        self.assertEqual(archives.image_id(), self.ensure(meta).id)
+
+    def test_image_without_data(self):
+        meta = self.stand_in.add(b'')
+        self.stand_in.replace(meta.id, None)
+        self.assertRaises(nova_exception.ImageUnacceptable, self.ensure, meta)
+
+
+class _Chunks:
+    """What Glance's client gives for a download."""
+
+    def __init__(self, data, chunks):
+        self.wrapped = data
+        self.chunks = chunks
+
+    def __iter__(self):
+        return self.chunks
