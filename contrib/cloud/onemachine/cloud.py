@@ -316,6 +316,8 @@ def environment(settings: settings_mod.Settings, user: str) -> dict[str, str]:
         'OS_REGION_NAME': settings.region,
         'DOCKER_HOST': f'unix://{settings.engine_socket}',
         'OVS_RUNDIR': f'{settings.run}/openvswitch',
+        'CLOUD_FOLDER': str(settings.folder),
+        'CLOUD_INTEGRATION_BRIDGE': settings.integration_bridge,
     }
 
 

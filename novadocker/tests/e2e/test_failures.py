@@ -1,0 +1,108 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What a user is told when something is broken, and what is left behind."""
+
+import contextlib
+import os
+import signal
+
+from novadocker.tests.e2e import base
+from novadocker.tests.fixtures import images
+from novadocker.virt.docker import naming
+
+
+class TestFailures(base.TestCase):
+    def fault(self, server, seconds=120):
+        """The fault of a server that fails to boot."""
+        found = self.wait_for_status(server, 'ERROR', seconds)
+        # What the cleanups will look at again, after the deletion.
+        self.assertEqual({}, self.containers(server))
+        self.assertEqual([], self.interfaces(server))
+        self.assert_no_stray_device()
+        message = found.fault['message']
+        self.addDetail('fault', base.text(message))
+        return message
+
+    @contextlib.contextmanager
+    def without(self, service):
+        self.cloud.service('stop', service)
+        try:
+            yield
+        finally:
+            self.cloud.service('start', service)
+
+    def test_the_command_does_not_exist(self):
+        server = self.request(self.upload(images.MISSING_COMMAND))
+        self.assertIn('/no/such/command', self.fault(server))
+
+    def test_the_image_has_no_command(self):
+        server = self.request(self.upload(images.NO_COMMAND))
+        self.assertIn('os_command_line', self.fault(server))
+
+    def test_the_data_in_glance_are_broken(self):
+        # Its layer is no other image's, so that the engine has to read it.
+        image = self.upload(
+            images.Image(
+                command=('sh',),
+                files=(('only/here', self.name.encode() * 10000),),
+            )
+        )
+        path = self.cloud.state / 'glance' / 'images' / image.id
+        data = path.read_bytes()
+        at = data.index(self.name.encode())
+        path.write_bytes(data[:at] + b'E' + data[at + 1 :])
+        server = self.request(image)
+        message = self.fault(server)
+        self.assertIn('damaged', message)
+        self.assertIn(image.id, message)
+
+    def test_the_engine_is_down(self):
+        image = self.upload(base.WEB)
+        running = self.boot(image)
+        with self.without('docker'):
+            server = self.request(image)
+            failed = self.wait_for_status(server, 'ERROR')
+        self.addDetail('fault', base.text(failed.fault['message']))
+        self.assertEqual({}, self.containers(server))
+        # The servers that were there have not noticed.
+        self.wait_for_status(running, 'ACTIVE')
+        self.assert_running(running)
+        self.assert_answers(running)
+        self.wait_for_compute()
+        another = self.boot(image)
+        self.assert_running(another)
+
+    def test_the_network_agent_is_down(self):
+        with self.without('neutron-openvswitch'):
+            server = self.request(self.upload(images.SHELL))
+            message = self.fault(server, seconds=180)
+        self.assertIn('etwork', message)
+
+    def test_nova_compute_is_killed_in_a_boot(self):
+        image = self.upload(images.SHELL)
+        with self.without('neutron-openvswitch'):
+            # The boot waits for the agent's word for as long.
+            server = self.request(image)
+            self.wait_for(lambda: self.interfaces(server), 'the plugging')
+            [process] = base.run(
+                'pgrep', '--full', 'bin/nova-compute --config-file'
+            ).split()
+            os.kill(int(process), signal.SIGKILL)
+        # Supervisor starts it again.
+        self.wait_for_compute()
+        self.wait_for_status(server, 'ERROR')
+        self.delete(server)
+        self.assertFalse(
+            os.path.lexists(f'/run/netns/{naming.instance_name(server.id)}')
+        )
+        self.assert_running(self.boot(image))
