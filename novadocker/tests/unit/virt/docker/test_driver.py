@@ -38,7 +38,7 @@ class DriverTestCase(base.BaseTestCase):
         CONF([], project='nova', default_config_files=[])
         self.engine = fake_engine.FakeEngine()
         patch = mock.patch.object(
-            driver.engine, 'Client', return_value=self.engine
+            driver.engine, 'Client', autospec=True, return_value=self.engine
         )
         patch.start()
         self.addCleanup(patch.stop)
@@ -93,7 +93,7 @@ class DriverTestCase(base.BaseTestCase):
         self.addCleanup(CONF.clear_override, 'cpu_allocation_ratio')
         tree = mock.Mock()
         tree.data.return_value.inventory = {}
-        with mock.patch('os.statvfs') as statvfs:
+        with mock.patch('os.statvfs', autospec=True) as statvfs:
             statvfs.return_value = mock.Mock(
                 f_blocks=10 << 30, f_bavail=5 << 30, f_frsize=1
             )
@@ -140,7 +140,9 @@ class DriverTestCase(base.BaseTestCase):
         self.start()
         CONF.set_override('shutdown_timeout', 33)
         self.addCleanup(CONF.clear_override, 'shutdown_timeout')
-        with mock.patch.object(self.driver, '_lifecycle') as lifecycle:
+        with mock.patch.object(
+            self.driver, '_lifecycle', autospec=True
+        ) as lifecycle:
             for kind, grace in (('SOFT', 33), ('HARD', 0)):
                 self.driver.reboot(None, 'instance', 'ports', kind)
                 lifecycle.reboot.assert_called_with('instance', 'ports', grace)
@@ -148,7 +150,7 @@ class DriverTestCase(base.BaseTestCase):
     def test_volume_connector_does_without_volumes(self):
         """Nova asks for it whenever a server goes, volumes or none."""
         with mock.patch.object(
-            driver.connector, 'get_connector_properties'
+            driver.connector, 'get_connector_properties', autospec=True
         ) as properties:
             properties.return_value = {'host': 'host1'}
             self.assertEqual(

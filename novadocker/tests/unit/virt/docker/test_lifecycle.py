@@ -44,7 +44,9 @@ class LifecycleTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         for name in ('netns.inode', 'files.write_sandbox_file'):
-            patch = mock.patch(f'novadocker.privsep.{name}', return_value=7)
+            patch = mock.patch(
+                f'novadocker.privsep.{name}', autospec=True, return_value=7
+            )
             patch.start()
             self.addCleanup(patch.stop)
         self.engine = fake_engine.FakeEngine()

@@ -123,7 +123,9 @@ class SandboxesTestCase(base.BaseTestCase):
         self.assertIs(model.ContainerState.RUNNING, self.state())
 
     def test_one_that_ends_at_once_is_a_failure(self):
-        with mock.patch.object(self.sandboxes, 'find', return_value=None):
+        with mock.patch.object(
+            self.sandboxes, 'find', autospec=True, return_value=None
+        ):
             self.assertRaises(
                 exception.EngineError,
                 self.sandboxes.create,

@@ -24,6 +24,7 @@ class DeviceMetadataTestCase(base.BaseTestCase):
         with mock.patch.object(
             objects.VirtualInterfaceList,
             'get_by_instance_uuid',
+            autospec=True,
             return_value=[
                 objects.VirtualInterface(address=address, tag=tag)
                 for address, tag in vifs
