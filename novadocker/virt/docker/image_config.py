@@ -52,6 +52,9 @@ _OF_THE_HOST = (
     'Tty',
 )
 
+# Bytes of a JSON text; parsed, it takes up to fifty times as much.
+_MAX_JSON = 1 << 20
+
 # An index of indexes is as deep as it gets.
 _MAX_INDEXES = 3
 
@@ -102,6 +105,10 @@ class Manifest:
 
 def parse(content: bytes, what: str) -> Any:
     """:raises: BadArchive for what is no JSON, or no unambiguous one"""
+    if len(content) > _MAX_JSON:
+        raise compression.BadArchive(
+            f'its {what} has {len(content)} bytes, more than {_MAX_JSON}'
+        )
     try:
         return json.loads(
             content.decode('utf-8'), object_pairs_hook=_object(what)

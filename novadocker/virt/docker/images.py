@@ -22,10 +22,8 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
-import hashlib
 from typing import Any
 
-from cryptography import exceptions as crypto_exceptions
 from nova.compute import task_states
 from nova import exception as nova_exception
 from nova.image import glance
@@ -37,6 +35,7 @@ from oslo_utils import units
 from novadocker import exception
 from novadocker.virt.docker import archive
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import download
 from novadocker.virt.docker import flight
 from novadocker.virt.docker import image_config
 from novadocker.virt.docker import model
@@ -67,18 +66,6 @@ class ImageSettings:
     max_members: int = 4096
     max_layers: int = 125
     snapshot_pause: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class _Record:
-    """What Glance has noted of an image's data when they were uploaded.
-
-    :ivar size: bytes; None if it is not known
-    """
-
-    size: int | None
-    hash_algorithm: str | None
-    hash_value: str | None
 
 
 class Images:
@@ -150,21 +137,12 @@ class Images:
     def _load(
         self, context: Any, instance: Any, image_id: str
     ) -> model.ImageInfo:
-        record = _record(self._image_api.get(context, image_id))
         LOG.info('Loading image %s', image_id, instance=instance)
-        with transfer.produced(
-            lambda target: self._image_api.download(
-                context,
-                image_id,
-                # Written to a file, for only then does Nova verify a
-                # signature and still hand the bytes out.
-                data=target,
-                trusted_certs=instance.trusted_certs,
-            )
-        ) as chunks:
+        with download.opened(
+            self._image_api, context, image_id, instance.trusted_certs
+        ) as data:
             filtered = archive.Archive(
-                _verified(chunks, record, image_id),
-                self._rules(image_id, record.size),
+                data.chunks, self._rules(image_id, data.size)
             )
             references = self._client.load(filtered)
         image = filtered.image
@@ -296,22 +274,33 @@ class Images:
 
 def _check_image(image_meta: Any, flavor: Any) -> None:
     """Refuse what cannot boot, before anything is done for it."""
-    formats = (image_meta.container_format, image_meta.disk_format)
-    if formats[0] not in _CONTAINER_FORMATS or formats[1] != _DISK_FORMAT:
+
+    def said(name: str) -> Any:
+        # What Nova keeps of a server's image does not have everything.
+        known = image_meta.obj_attr_is_set(name)
+        return getattr(image_meta, name) if known else None
+
+    container_format = said('container_format')
+    disk_format = said('disk_format')
+    if (
+        container_format not in _CONTAINER_FORMATS
+        or disk_format != _DISK_FORMAT
+    ):
         raise exception.ImageRejected(
             image_id=image_meta.id,
             reason='its container format and disk format are '
-            f'{formats[0]} and {formats[1]}, and docker and raw are needed.',
+            f'{container_format} and {disk_format}, and docker and raw are '
+            'needed.',
         )
-    if flavor.memory_mb < (image_meta.min_ram or 0):
+    if flavor.memory_mb < (said('min_ram') or 0):
         raise nova_exception.FlavorMemoryTooSmall()
     root = flavor.root_gb * units.Gi
-    min_disk = (image_meta.min_disk or 0) * units.Gi
+    min_disk = (said('min_disk') or 0) * units.Gi
     if root and root < min_disk:
         raise nova_exception.FlavorDiskSmallerThanMinDisk(
             flavor_size=root, image_min_disk=min_disk
         )
-    _check_disk(flavor, image_meta.size or 0)
+    _check_disk(flavor, said('size') or 0)
 
 
 def _check_disk(flavor: Any, size: int) -> None:
@@ -320,52 +309,6 @@ def _check_disk(flavor: Any, size: int) -> None:
     if root and root < size:
         raise nova_exception.FlavorDiskSmallerThanImage(
             flavor_size=root, image_size=size
-        )
-
-
-def _record(found: Any) -> _Record:
-    return _Record(
-        size=found.get('size') or None,
-        hash_algorithm=found.get('os_hash_algo'),
-        hash_value=found.get('os_hash_value'),
-    )
-
-
-def _verified(
-    chunks: Iterator[bytes], record: _Record, image_id: str
-) -> Iterator[bytes]:
-    """Pass a download on, and fail at its end if it is not as recorded."""
-    rejected = functools.partial(exception.ImageRejected, image_id=image_id)
-    algorithm = record.hash_algorithm if record.hash_value else None
-    if algorithm and algorithm not in hashlib.algorithms_available:
-        raise rejected(reason=f'its hash algorithm {algorithm} is unknown.')
-    hasher = hashlib.new(algorithm) if algorithm else None
-    size = 0
-    try:
-        for chunk in chunks:
-            size += len(chunk)
-            if hasher is not None:
-                hasher.update(chunk)
-            yield chunk
-    except OSError as exc:
-        # Glance's client raises it both for a connection that breaks and
-        # for data that are not those that it was promised.
-        if size != record.size:
-            raise nova_exception.GlanceConnectionFailed(
-                server='of this cloud', reason=exc
-            ) from exc
-        raise rejected(reason=f'its data are damaged: {exc}.') from exc
-    except crypto_exceptions.InvalidSignature as exc:
-        raise rejected(reason='its signature is of other data.') from exc
-    if record.size is not None and size != record.size:
-        raise rejected(
-            reason=f'Glance has {size} bytes of it instead of {record.size}: '
-            'upload it again.'
-        )
-    if hasher is not None and hasher.hexdigest() != record.hash_value:
-        raise rejected(
-            reason='its data in Glance are damaged, they do not have the '
-            f'{algorithm} that was recorded: upload it again.'
         )
 
 

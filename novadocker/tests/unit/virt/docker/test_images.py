@@ -236,6 +236,13 @@ class EnsureTestCase(ImagesTestCase):
             self.assertRaises(exception.ImageRejected, self.ensure, meta)
         self.assertEqual([], self.engine.requests)
 
+    def test_what_nova_keeps_of_a_servers_image_is_enough(self):
+        meta = self.glance.add(archives.good())
+        kept = objects.ImageMeta(
+            id=meta.id, container_format='docker', disk_format='raw'
+        )
+        self.assertEqual(archives.image_id(), self.ensure(kept).id)
+
     def test_flavors_that_are_too_small(self):
         for record, flavor, error in (
             ({'min_ram': 65}, {}, nova_exception.FlavorMemoryTooSmall),
