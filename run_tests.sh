@@ -24,7 +24,7 @@ set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
-readonly STAGES=(pep8 mypy unit docs contract functional)
+readonly STAGES=(pep8 mypy unit docs contract functional e2e)
 readonly WORK=${PWD}/.tox
 readonly RUNNER=${WORK}/runner
 readonly POLICY=/usr/sbin/policy-rc.d
@@ -65,12 +65,16 @@ function usage {
 
 # --- What the stages need -------------------------------------------------
 
-# Print the Debian packages of a stage that no earlier one has needed.
+# Print the Debian packages of a stage, Python and git apart.
 function packages_of {
     case $1 in
     contract | functional)
         printf '%s\n' busybox-static ca-certificates debootstrap docker.io \
             iproute2 openvswitch-switch procps sudo
+        ;;
+    e2e)
+        # The cloud installs its own.
+        printf '%s\n' busybox-static ca-certificates iproute2
         ;;
     esac
 }
