@@ -69,8 +69,8 @@ function usage {
 function packages_of {
     case $1 in
     contract | functional)
-        printf '%s\n' busybox-static ca-certificates debootstrap docker.io \
-            iproute2 openvswitch-switch procps sudo
+        printf '%s\n' busybox-static ca-certificates docker.io iproute2 \
+            openvswitch-switch
         ;;
     e2e)
         # The cloud installs its own.
@@ -169,13 +169,10 @@ function need_root {
 
 # A cloud that is up already stays up.
 function cloud_up {
-    local settings
     if ! contrib/cloud/cloud status | grep -q RUNNING; then
         cleanups+=(cloud_down)
     fi
-    contrib/cloud/cloud up &&
-        settings=$(contrib/cloud/cloud env) &&
-        eval "${settings}"
+    contrib/cloud/cloud up
 }
 
 function cloud_down {
