@@ -33,6 +33,7 @@ from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import console
 from novadocker.virt.docker import events
+from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
@@ -163,7 +164,11 @@ class DockerDriver(driver.ComputeDriver):
         self._lifecycle = lifecycle.Lifecycle(rooms, host, settings)
         self._console = console.Console(client)
         self._host = docker_host.Host(client, seen, host, self._reserved())
-        self._events = events.Events(client, seen, host, self.emit_event)
+        self._healer = healing.Healer(self._lifecycle)
+        self._healer.start()
+        self._events = events.Events(
+            client, seen, host, self.emit_event, self._healer.heal
+        )
         self._events.start()
 
     def _reserved(self) -> docker_host.Reserved:
@@ -175,6 +180,7 @@ class DockerDriver(driver.ComputeDriver):
 
     def cleanup_host(self, host: str) -> None:
         self._events.stop()
+        self._healer.stop()
 
     # The host
 

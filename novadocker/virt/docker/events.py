@@ -17,6 +17,7 @@ polling.
 """
 
 from collections.abc import Callable
+import functools
 import heapq
 import itertools
 import threading
@@ -34,6 +35,7 @@ from novadocker.virt.docker import observed
 LOG = logging.getLogger(__name__)
 
 Emit = Callable[[virtevent.LifecycleEvent], None]
+Heal = Callable[[str, Callable[[], None]], None]
 
 # Seconds between tries to reach an engine that has gone away.
 RETRY = (0.5, 1, 2, 5)
@@ -64,9 +66,12 @@ class Announcer:
 
     Nova answers an event with requests to its database: the engine's events
     must not wait for them.
+
+    :ivar states: those that the engine has confirmed, by instance uuid
     """
 
     def __init__(self, emit: Emit, seen: observed.Observed) -> None:
+        self.states: dict[str, model.ContainerState] = {}
         self._emit = emit
         self._observed = seen
         self._wakeup = threading.Condition()
@@ -118,6 +123,10 @@ class Announcer:
         while (due := self._next()) is not None:
             try:
                 self._tell(*due)
+            except exception.EngineUnavailable:
+                # An engine that ends tells of containers that end with it.
+                # They are seen to when it is back.
+                LOG.debug('The engine has gone before confirming an event')
             except Exception:
                 # The next event must find this thread alive.
                 LOG.exception('Nova could not be told of an event')
@@ -125,7 +134,11 @@ class Announcer:
     def _tell(self, uuid: str, transition: int) -> None:
         """Tell Nova, unless the server has moved on meanwhile."""
         row = self._observed.instances().get(uuid)
-        if row is None or _STATE_TRANSITIONS.get(row.state) not in (
+        if row is None:
+            self.states.pop(uuid, None)
+            return
+        self.states[uuid] = row.state
+        if _STATE_TRANSITIONS.get(row.state) not in (
             transition,
             _equivalent(transition),
         ):
@@ -149,14 +162,16 @@ class Events:
         seen: observed.Observed,
         host: str,
         emit: Emit,
+        heal: Heal,
     ) -> None:
+        """:param heal: is told of servers that the engine took down with it"""
         self._client = client
+        self._heal = heal
         self._observed = seen
         self._filter = naming.host_filter(host, naming.ROLE_INSTANCE)
         self._announcer = Announcer(emit, seen)
         self._stopped = threading.Event()
         self._stream: engine.EventStream | None = None
-        self._states: dict[str, model.ContainerState] = {}
         self._out_of_memory: set[str] = set()
 
     def start(self) -> None:
@@ -199,16 +214,26 @@ class Events:
                 self._handle(event)
 
     def _catch_up(self) -> None:
-        """Tell what has changed since events were last heard."""
+        """Make good for what has changed since events were last heard."""
         self._observed.changed()
         states = {
             uuid: row.state for uuid, row in self._observed.instances().items()
         }
         for uuid, state in states.items():
+            before = self._announcer.states.get(uuid, state)
             transition = _STATE_TRANSITIONS.get(state)
-            if self._states.get(uuid, state) != state and transition:
-                self._announcer.announce(uuid, transition)
-        self._states = states
+            if before == state or transition is None:
+                continue
+            tell = functools.partial(
+                self._announcer.announce, uuid, transition
+            )
+            if before.alive and not state.alive:
+                # It may have ended by itself, which cannot be told from
+                # here: then it will do so again.
+                self._heal(uuid, tell)
+            else:
+                tell()
+        self._announcer.states = states
 
     def _handle(self, event: model.Event) -> None:
         self._observed.changed()
@@ -217,26 +242,23 @@ class Events:
             return
         if event.action is model.EventAction.OOM:
             self._out_of_memory.add(event.container_id)
-        elif event.action is model.EventAction.DESTROY:
-            self._states.pop(uuid, None)
-        elif event.action in _TRANSITIONS:
-            self._remember(uuid, event)
+        if event.action is model.EventAction.START:
+            # That it has ended counts when the engine lives to confirm it.
+            self._announcer.states[uuid] = model.ContainerState.RUNNING
+        if event.action in _TRANSITIONS:
             self._announcer.announce(uuid, _TRANSITIONS[event.action])
-
-    def _remember(self, uuid: str, event: model.Event) -> None:
-        self._states[uuid] = {
-            model.EventAction.DIE: model.ContainerState.EXITED,
-            model.EventAction.PAUSE: model.ContainerState.PAUSED,
-        }.get(event.action, model.ContainerState.RUNNING)
         if event.action is model.EventAction.DIE:
-            oom = event.container_id in self._out_of_memory
-            self._out_of_memory.discard(event.container_id)
-            LOG.info(
-                'The process of server %(uuid)s has ended with exit code '
-                '%(code)s%(oom)s',
-                {
-                    'uuid': uuid,
-                    'code': event.exit_code,
-                    'oom': ', out of memory' if oom else '',
-                },
-            )
+            self._log_end(uuid, event)
+
+    def _log_end(self, uuid: str, event: model.Event) -> None:
+        oom = event.container_id in self._out_of_memory
+        self._out_of_memory.discard(event.container_id)
+        LOG.info(
+            'The process of server %(uuid)s has ended with exit code '
+            '%(code)s%(oom)s',
+            {
+                'uuid': uuid,
+                'code': event.exit_code,
+                'oom': ', out of memory' if oom else '',
+            },
+        )

@@ -51,7 +51,8 @@ class Stream:
 class EventsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
-        self.streams = []
+        self.healed = []
+        self.healthy = False
         self.opened = queue.SimpleQueue()
         self.client = mock.create_autospec(engine.Client, instance=True)
         self.client.events.side_effect = self.open_stream
@@ -66,6 +67,7 @@ class EventsTestCase(base.BaseTestCase):
             observed.Observed(self.client, 'host1'),
             'host1',
             self.emitted.put,
+            self.heal,
         )
         self.addCleanup(self.events.stop)
 
@@ -73,6 +75,11 @@ class EventsTestCase(base.BaseTestCase):
         stream = Stream()
         self.opened.put(stream)
         return stream
+
+    def heal(self, uuid, otherwise):
+        self.healed.append(uuid)
+        if not self.healthy:
+            otherwise()
 
     def start(self):
         self.events.start()
@@ -146,7 +153,34 @@ class EventsTestCase(base.BaseTestCase):
 
         self.assert_silence()
 
-    def test_what_happened_while_the_engine_was_away(self):
+    def test_a_server_that_went_with_the_engine_is_healed(self):
+        self.healthy = True
+        stream = self.start()
+        self.state(EXITED)
+        stream.close()
+        self.opened.get(timeout=5)
+
+        self.assert_silence()
+        self.assertEqual([UUID], self.healed)
+
+    def test_an_engine_that_tells_of_its_servers_end_as_it_ends(self):
+        """Its last events are not what a user's process has done."""
+        self.healthy = True
+        stream = self.start()
+        self.client.list_containers.side_effect = exception.EngineUnavailable(
+            reason='shutting down'
+        )
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=137))
+        self.assert_silence()
+        self.client.list_containers.side_effect = None
+        self.state(EXITED)
+        stream.close()
+        self.opened.get(timeout=5)
+
+        self.assert_silence()
+        self.assertEqual([UUID], self.healed)
+
+    def test_one_that_cannot_be_healed_is_told(self):
         stream = self.start()
         self.state(EXITED)
         stream.close()
@@ -155,6 +189,15 @@ class EventsTestCase(base.BaseTestCase):
         self.assertEqual(
             (UUID, virtevent.EVENT_LIFECYCLE_STOPPED), self.next()
         )
+
+    def test_what_else_happened_while_the_engine_was_away(self):
+        stream = self.start()
+        self.state(model.ContainerState.PAUSED)
+        stream.close()
+
+        self.opened.get(timeout=5)
+        self.assertEqual((UUID, virtevent.EVENT_LIFECYCLE_PAUSED), self.next())
+        self.assertEqual([], self.healed)
 
     def test_nothing_is_told_at_the_start(self):
         self.state(EXITED)
@@ -197,6 +240,7 @@ class EventsTestCase(base.BaseTestCase):
             observed.Observed(self.client, 'host1'),
             'host1',
             fail_first,
+            self.heal,
         )
         self.addCleanup(self.events.stop)
         stream = self.start()
