@@ -348,7 +348,9 @@ class LifecycleTestCase(base.BaseTestCase):
         self.assertIn('10.0.1.1 dev eth1', self.routes())
         self.assertIn('10.0.1.5 web', self.exec('cat /etc/hosts'))
         self.nova_knows(second)
-        self.driver.reboot(None, self.instance, [second], 'HARD')
+        for name in (self.name, self.box):
+            self.client.stop(name, 0)
+        self.driver.power_on(None, self.instance, [second])
         self.assertIn('10.0.1.5/24', self.sh('ip addr show eth1'))
 
     def test_a_port_that_cannot_be_attached_leaves_the_server_as_it_was(self):

@@ -36,11 +36,13 @@ class Checkpoint:
     :ivar sandbox_id: the container that owns the namespace
     :ivar netns: inode of the namespace
     :ivar vifs: Nova's description of each port, as JSON values
+    :ivar names: of the NICs, by their devices on the host
     """
 
     sandbox_id: str
     netns: int
     vifs: tuple[dict[str, Any], ...] = ()
+    names: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Checkpoints:
@@ -56,7 +58,10 @@ class Checkpoints:
             if found.pop('version') != _VERSION:
                 return None
             return Checkpoint(
-                found['sandbox_id'], found['netns'], tuple(found['vifs'])
+                found['sandbox_id'],
+                found['netns'],
+                tuple(found['vifs']),
+                found['names'],
             )
         except (FileNotFoundError, ValueError, KeyError):
             # A host that lost power may leave an empty file.
@@ -71,6 +76,7 @@ class Checkpoints:
             'sandbox_id': checkpoint.sandbox_id,
             'netns': checkpoint.netns,
             'vifs': checkpoint.vifs,
+            'names': checkpoint.names,
         }
         draft = directory / (_FILE + '.new')
         draft.write_text(json.dumps(content))

@@ -176,14 +176,28 @@ class Network:
 
     # Plugging
 
+    def missing(
+        self, network_info: Iterable[Any], sandbox: Sandbox
+    ) -> list[Any]:
+        """Those ports of which a namespace has no NIC."""
+        vifs = list(network_info)
+        there = {one.device for one in self.interfaces(sandbox)}
+        return [vif for vif in vifs if nic.device(vif) not in there]
+
     def plug(
-        self, instance: Any, network_info: Iterable[Any], sandbox: Sandbox
+        self,
+        instance: Any,
+        network_info: Iterable[Any],
+        sandbox: Sandbox,
+        names: Mapping[str, str] | None = None,
     ) -> list[Any]:
         """Give a namespace the NICs of all ports.
 
         What is there and right stays untouched. Where a port fails, those
         that this call has made are taken back.
 
+        :param names: those that NICs had in an earlier life of the
+            namespace, by the device of the host
         :returns: the ports of the NICs that were made
         :raises: NetworkSetupFailed; VirtualInterfacePlugException as
             :meth:`check` does
@@ -196,9 +210,12 @@ class Network:
         with undoing.Undo(instance) as undo:
             with _failing(vifs[0]['id']):
                 there = self.interfaces(sandbox)
-            names = {one.device: one.name for one in there}
+            known = {
+                **(names or {}),
+                **{one.device: one.name for one in there},
+            }
             for vif, port, wanted in zip(
-                vifs, ports, nic.nics(vifs, names), strict=True
+                vifs, ports, nic.nics(vifs, known), strict=True
             ):
                 with _failing(wanted.port_id):
                     if not any(one.is_end_of(wanted) for one in there):

@@ -18,6 +18,7 @@ from typing import Any
 
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import network
+from novadocker.virt.docker import nic
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import undo as undoing
 
@@ -50,7 +51,9 @@ class Ports:
         :raises: NetworkSetupFailed, VirtualInterfacePlugException
         """
         self._network.check(network_info)
-        with self._network.waiting(instance, network_info):
+        # Neutron has nothing to say of a port that was there before.
+        missing = self._network.missing(network_info, box)
+        with self._network.waiting(instance, missing):
             self._connect(instance, network_info, box, undo)
             yield
 
@@ -63,8 +66,8 @@ class Ports:
     ) -> None:
         """Give the sandbox its ports; ones that are right are left alone."""
         known = self._checkpoints.read(instance.uuid)
-        self._remember(instance, network_info, box)
-        plugged = self._network.plug(instance, network_info, box)
+        names = self._remember(instance, network_info, box)
+        plugged = self._network.plug(instance, network_info, box, names)
         undo.callback(self._network.unplug, instance, plugged)
         if plugged or known is None or known.netns != box.netns:
             # Otherwise left alone: the files are the server's to change.
@@ -73,13 +76,22 @@ class Ports:
 
     def _remember(
         self, instance: Any, network_info: Any, box: sandbox.Sandbox
-    ) -> None:
+    ) -> dict[str, str]:
+        """Write down what is to be plugged; returns the names of the NICs.
+
+        A NIC keeps its name when one before it goes, and over every start.
+        """
+        known = self._checkpoints.read(instance.uuid)
+        vifs = list(network_info)
+        named = nic.names(vifs, known.names if known else {})
+        names = {nic.device(vif): named[vif['id']] for vif in vifs}
         self._checkpoints.write(
             instance.uuid,
             checkpoint.Checkpoint(
-                box.id, box.netns, tuple(network.dump(network_info))
+                box.id, box.netns, tuple(network.dump(vifs)), names
             ),
         )
+        return names
 
     # A server that runs, or could
 

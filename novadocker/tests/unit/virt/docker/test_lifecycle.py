@@ -86,7 +86,7 @@ class LifecycleTestCase(base.BaseTestCase):
         yield
         self.road.append('wired')
 
-    def plug(self, instance, network_info, box):
+    def plug(self, instance, network_info, box, names):
         self.road.append('plugged')
         return list(network_info)
 

@@ -37,7 +37,9 @@ class PortsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.network = mock.create_autospec(network.Network, instance=True)
-        self.network.plug.side_effect = lambda instance, vifs, box: list(vifs)
+        self.network.plug.side_effect = lambda instance, vifs, box, names: (
+            list(vifs)
+        )
         self.sandboxes = mock.create_autospec(sandbox.Sandboxes, instance=True)
         self.sandboxes.find.return_value = BOX
         self.checkpoints = checkpoint.Checkpoints(
@@ -94,11 +96,34 @@ class PortsTestCase(base.BaseTestCase):
         self.wire(self.first)
         self.assertEqual(2, self.sandboxes.write_names.call_count)
 
+    def test_neutron_is_waited_for_only_where_it_has_something_to_say(self):
+        self.network.missing.return_value = [self.second]
+        self.wire(self.first, self.second)
+
+        self.network.missing.assert_called_once_with(
+            (self.first, self.second), BOX
+        )
+        self.network.waiting.assert_called_once_with(
+            self.instance, [self.second]
+        )
+
+    def test_a_nic_keeps_its_name_when_one_before_it_goes(self):
+        self.wire(self.first, self.second)
+        self.nova_knows(self.first, self.second)
+        self.ports.detach(self.instance, self.first)
+
+        self.wire(self.second)
+        names = self.network.plug.call_args.args[3]
+        self.assertEqual({self.second['devname']: 'eth1'}, names)
+
     def test_repair_plugs_into_the_sandbox_that_runs(self):
         self.ports.repair(self.instance, [self.first])
 
         self.network.plug.assert_called_once_with(
-            self.instance, [self.first], BOX
+            self.instance,
+            [self.first],
+            BOX,
+            {self.first['devname']: 'eth0'},
         )
 
     def test_repair_without_a_sandbox_waits_for_the_start(self):
