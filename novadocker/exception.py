@@ -94,9 +94,17 @@ class CommandRejected(NovaDockerException, nova_exception.InvalidInput):
     """The image's command cannot be executed."""
 
     msg_fmt = (
-        'The command of the image could not be started: %(reason)s. Set the '
-        'image property os_command_line to a program that the image has.'
+        'The command could not be started (%(reason)s). Set the image '
+        'property os_command_line to another.'
     )
+
+    # Nova shows 255 characters of a fault, and begins it with words of its
+    # own. The engine's last ones name the cause.
+    _SHOWN = 100
+
+    def __init__(self, reason: str) -> None:
+        shown = reason[-self._SHOWN :]
+        super().__init__(reason=shown if shown == reason else f'...{shown}')
 
 
 class NetworkSetupFailed(

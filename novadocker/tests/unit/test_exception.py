@@ -97,3 +97,10 @@ class MessagesTestCase(base.BaseTestCase):
         ):
             self.assertIn(words, str(error))
             self.assertNotIn('%(', str(error))
+
+    def test_cause_and_advice_are_not_cut_off(self):
+        reason = 'engine: runtime: ' * 20 + 'exec: "/usr/bin/none": not found'
+        shown = f'Build of instance {"x" * 36} aborted: '
+        shown += str(exception.CommandRejected(reason=reason))
+        self.assertIn('exec: "/usr/bin/none": not found', shown[:255])
+        self.assertIn('os_command_line', shown[:255])
