@@ -111,7 +111,9 @@ def parse(content: bytes, what: str) -> Any:
         )
     try:
         return json.loads(
-            content.decode('utf-8'), object_pairs_hook=_object(what)
+            content.decode('utf-8'),
+            object_pairs_hook=_object(what),
+            parse_constant=_no_number,
         )
     except compression.BadArchive:
         raise
@@ -127,6 +129,10 @@ def _object(what: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
         return built
 
     return build
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f'{text} is no number in JSON')
 
 
 def _mapping(value: Any, what: str, keys: tuple[str, ...]) -> Json:

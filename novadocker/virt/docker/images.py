@@ -259,12 +259,13 @@ class Images:
     def _keep(self, image: archive.Image, image_id: str) -> None:
         """Have the engine know what was uploaded as what it would download.
 
-        It has all the layers, so that it needs nothing but the config.
+        It has all the layers, so that it needs nothing but the config. The
+        image is safe in Glance by now: nothing here makes it a failure.
         """
         try:
             self._client.load([archive.finish(image.config, image.layers)])
             self._named(image.id, image_id)
-        except exception.EngineError as exc:
+        except exception.NovaDockerException as exc:
             LOG.info(
                 'Image %s will be downloaded when it is booted here: %s',
                 image_id,

@@ -1,0 +1,288 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+
+"""What images cost over the engine's own command, in one run.
+
+Needs root, an engine of its own that DOCKER_HOST names, and four times the
+size of the image on the disk::
+
+    python -m novadocker.tests.fixtures.engine -- python benchmarks/images.py
+
+load
+    an archive of six layers from a file: `docker load`, against the driver
+    with all its checks, the file being read and hashed as Glance's client
+    does it
+filter
+    the archive filter alone
+snapshot
+    `docker commit` and `docker save` to nowhere, against the driver's
+    snapshot to a Glance that reads and forgets
+
+The two of a pair take turns, so that a machine that slows down slows both.
+The ratio to quote is that of the medians; above 1 the driver is faster.
+"""
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from typing import Any
+import uuid
+
+from nova import objects
+
+from novadocker.tests.fixtures import archives
+from novadocker.tests.fixtures import glance
+from novadocker.tests.fixtures import images as busybox
+from novadocker.tests.fixtures import instances
+from novadocker.virt.docker import archive
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import images
+from novadocker.virt.docker import model
+from novadocker.virt.docker import naming
+
+MiB = 1 << 20
+LAYERS = 6
+PIECE = 10 * MiB
+
+
+class FileGlance:
+    """One image, in a file, and a place for snapshots that forgets them."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        self.sha512 = self._hashed(lambda chunk: None)
+
+    def chunks(self) -> Iterator[bytes]:
+        with self.path.open('rb') as file:
+            while chunk := file.read(glance.CHUNK):
+                yield chunk
+
+    def _hashed(self, use: Callable[[bytes], Any]) -> str:
+        digest = hashlib.sha512()
+        for chunk in self.chunks():
+            use(chunk)
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def get(self, context: Any, image_id: str) -> dict[str, Any]:
+        return {
+            'size': self.size,
+            'os_hash_algo': 'sha512',
+            'os_hash_value': self.sha512,
+        }
+
+    def download(
+        self, context: Any, image_id: str, data: Any, trusted_certs: Any
+    ) -> None:
+        if self._hashed(data.write) != self.sha512:
+            raise OSError('the file has changed')
+
+    def update(
+        self, context: Any, image_id: str, image_info: Any, data: Any
+    ) -> dict[str, Any]:
+        size = 0
+        while chunk := data.read(glance.CHUNK):
+            size += len(chunk)
+        return {'size': size}
+
+
+def make_archive(path: pathlib.Path, size: int) -> None:
+    """Write an archive of so many bytes in layers; half of them compress."""
+    names = []
+    diff_ids = []
+    with path.open('wb') as file:
+        for number in range(LAYERS):
+            content = archives.tar(
+                archives.Member(
+                    f'{number}/{piece}', os.urandom(PIECE // 2) * 2
+                )
+                for piece in range(max(1, size // LAYERS // PIECE))
+            )
+            names.append(f'{archives.digest(b"%d" % number)}/layer.tar')
+            diff_ids.append(f'sha256:{archives.digest(content)}')
+            file.write(archives.Member(names[-1], content).written())
+        rootfs = {'type': 'layers', 'diff_ids': diff_ids}
+        config = archives.config(rootfs=rootfs)
+        name = archives.digest(config) + '.json'
+        manifest = archives.manifest(name, names, ('benchmark:1',))
+        file.write(
+            archives.tar(
+                [
+                    archives.Member(name, config),
+                    archives.Member('manifest.json', manifest),
+                ]
+            )
+        )
+
+
+def shell(command: str) -> str:
+    return subprocess.run(
+        command, shell=True, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+@contextlib.contextmanager
+def memory_watched() -> Iterator[list[int]]:
+    """The most bytes that this process had at a time over what it began with.
+
+    The one number is there when the context has ended.
+    """
+    page = os.sysconf('SC_PAGESIZE')
+    status = pathlib.Path('/proc/self/statm')
+
+    def resident() -> int:
+        return int(status.read_text().split()[1]) * page
+
+    begin = resident()
+    peak = [0]
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            peak[0] = max(peak[0], resident() - begin)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+
+
+class Benchmark:
+    def __init__(self, path: pathlib.Path, locks: str, rounds: int) -> None:
+        self.rounds = rounds
+        self.path = path
+        self.glance = FileGlance(path)
+        self.client = engine.Client(
+            model.EngineSettings(url=os.environ['DOCKER_HOST'], timeout=600)
+        )
+        self.images = images.Images(
+            self.client, images.ImageSettings(locks), self.glance
+        )
+        self.instance = instances.an_instance(flavor={'root_gb': 0})
+
+    def load(self) -> dict[str, Any]:
+        meta = objects.ImageMeta(
+            id=str(uuid.uuid4()), container_format='docker', disk_format='raw'
+        )
+        reference = naming.image_reference(meta.id)
+        plain, ours, memory = [], [], []
+        for _ in range(self.rounds):
+            plain.append(seconds(lambda: shell(f'docker load < {self.path}')))
+            shell('docker rmi benchmark:1')
+            with memory_watched() as peak:
+                ours.append(
+                    seconds(
+                        lambda: self.images.ensure(None, self.instance, meta)
+                    )
+                )
+            memory.append(peak[0])
+            self.client.remove_image(reference)
+        return pair(plain, ours) | {'memory_mib': max(memory) / MiB}
+
+    def filter(self) -> dict[str, Any]:
+        rules = archive.Rules(
+            'an-image', archives.MACHINE, archive.Limits(1 << 40, 1000, 100)
+        )
+        rates = []
+        for _ in range(self.rounds):
+            filtered = archive.Archive(self.glance.chunks(), rules)
+            took = seconds(lambda one=filtered: sum(map(len, one)))
+            rates.append(self.glance.size / took / 1e6)
+        return {'mb_per_s': statistics.median(rates)}
+
+    def snapshot(self, size: int) -> dict[str, Any]:
+        self.client.load([busybox.SHELL.archive()])
+        run = 'docker run --detach --tty --interactive --network=none'
+        container = shell(f'{run} {busybox.SHELL.id}')
+        write = f'dd if=/dev/urandom of=/big bs={MiB} count={size // MiB}'
+        shell(f'docker exec {container} {write}')
+        plain, ours = [], []
+        for _ in range(self.rounds):
+            plain.append(
+                seconds(
+                    lambda: shell(
+                        f'docker commit {container} benchmark:2 && '
+                        'docker save benchmark:2 > /dev/null'
+                    )
+                )
+            )
+            shell('docker rmi benchmark:2')
+            image_id = str(uuid.uuid4())
+            ours.append(
+                seconds(
+                    lambda new=image_id: self.images.snapshot(
+                        None, self.instance, new, container, lambda **_: None
+                    )
+                )
+            )
+            self.client.remove_image(naming.image_reference(image_id))
+        self.client.remove(container)
+        return pair(plain, ours)
+
+
+def pair(plain: list[float], ours: list[float]) -> dict[str, Any]:
+    medians = statistics.median(plain), statistics.median(ours)
+    return {
+        'engine_s': medians[0],
+        'driver_s': medians[1],
+        'ratio': medians[0] / medians[1],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--mib', type=int, default=1200, help='of the archive')
+    parser.add_argument('--changed', type=int, default=300, help='MiB written')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--output', help='a file for the results, as JSON')
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / 'archive.tar'
+        make_archive(path, arguments.mib * MiB)
+        benchmark = Benchmark(path, directory, arguments.rounds)
+        results = {
+            'filter': benchmark.filter(),
+            'load': benchmark.load(),
+            'snapshot': benchmark.snapshot(arguments.changed * MiB),
+        }
+    for name, row in results.items():
+        values = '  '.join(f'{key} {value:.2f}' for key, value in row.items())
+        print(f'{name:10}{values}')
+    if arguments.output:
+        pathlib.Path(arguments.output).write_text(
+            json.dumps(results, indent=2) + '\n'
+        )
+
+
+if __name__ == '__main__':
+    main()
