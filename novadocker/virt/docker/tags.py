@@ -34,9 +34,7 @@ def device_metadata(context: Any, instance: Any) -> Any:
         return None
     return objects.InstanceDeviceMetadata(
         devices=[
-            objects.NetworkInterfaceMetadata(
-                mac=vif.address, tags=[vif.tag]
-            )
+            objects.NetworkInterfaceMetadata(mac=vif.address, tags=[vif.tag])
             for vif in tagged
         ]
     )
