@@ -70,11 +70,11 @@ function packages_of {
     case $1 in
     contract | functional)
         printf '%s\n' busybox-static ca-certificates docker.io iproute2 \
-            openvswitch-switch
+            ethtool iputils-ping openvswitch-switch procps
         ;;
     e2e)
         # The cloud installs its own.
-        printf '%s\n' busybox-static ca-certificates iproute2
+        printf '%s\n' busybox-static ca-certificates iproute2 procps
         ;;
     esac
 }
