@@ -21,6 +21,7 @@ import json
 import lzma
 import os
 import subprocess
+import time
 
 import fixtures
 from nova import exception as nova_exception
@@ -51,6 +52,9 @@ ENTRYPOINT ["sh", "-c"]
 CMD ["echo it is $0 at $PWD; cat /written; exec sleep 600"]
 """
 
+# Seconds that one command of the engine may take.
+PATIENCE = 60
+
 
 def docker(url, *arguments, data=None):
     """The engine's own command line."""
@@ -60,6 +64,7 @@ def docker(url, *arguments, data=None):
         check=True,
         capture_output=True,
         env={**os.environ, 'DOCKER_BUILDKIT': '0'},
+        timeout=PATIENCE,
     ).stdout
 
 
@@ -317,13 +322,14 @@ class SnapshotTestCase(ImagesTestCase):
         self.image_id = self.glance.create(None, {'name': 'snap'})['id']
 
     def wait_for_file(self, path):
-        self.docker(
-            'exec',
-            self.container,
-            'sh',
-            '-c',
-            f'until test -s {path}; do sleep 0.1; done',
-        )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.docker('exec', self.container, 'test', '-s', path)
+                return
+            except subprocess.CalledProcessError:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
 
     def snapshot(self):
         self.images.snapshot(
