@@ -77,7 +77,7 @@ class Cloud:
 
         builders = packages.missing_to_build()
         if builders:
-            with steps.step('Compiler', self._log('apt')):
+            with steps.step('Compiler and git', self._log('apt')):
                 packages.install_debian(settings, builders)
         steps.together(debian, python)
 

@@ -12,6 +12,7 @@
 
 """Debian's packages and the Python ones."""
 
+import configparser
 import contextlib
 import hashlib
 import os
@@ -44,6 +45,7 @@ PROGRAMS = {
     'visudo': 'sudo',
     'busybox': 'busybox-static',
     'gcc': 'gcc',
+    'git': 'git',
 }
 # Headers of the C library and of Python, for uWSGI.
 LIBRARIES = {
@@ -73,8 +75,12 @@ def missing() -> list[str]:
 
 
 def missing_to_build() -> list[str]:
-    """The Debian packages that have to be installed before uWSGI is built."""
-    return sorted({'gcc', 'libc6-dev', 'python3-dev'} & set(missing()))
+    """The Debian packages that pip needs.
+
+    uWSGI is compiled; pbr asks git for the version of this repository.
+    """
+    needed = {'gcc', 'git', 'libc6-dev', 'python3-dev'}
+    return sorted(needed & set(missing()))
 
 
 def _which(name: str) -> str | None:
@@ -192,6 +198,11 @@ def _pip(settings: settings_mod.Settings, words: list[str]) -> None:
         GIT_CONFIG_KEY_0='safe.directory',
         GIT_CONFIG_VALUE_0=str(settings_mod.REPOSITORY),
     )
+    if not (settings_mod.REPOSITORY / '.git').exists():
+        # A copy without history: pbr has nothing to ask.
+        about = configparser.ConfigParser()
+        about.read(settings_mod.REPOSITORY / 'setup.cfg')
+        environ.setdefault('PBR_VERSION', about['metadata']['version'])
     steps.run(
         [settings.bin / 'python', '-m', 'pip', 'install', *words],
         settings.log / 'pip.log',
