@@ -261,6 +261,7 @@ class LifecycleTestCase(base.BaseTestCase):
         self.assertEqual(1, len(self.host.switch.ports()))
 
     def test_start_after_the_sandbox_was_removed_by_hand(self):
+        self.instance.system_metadata['image_os_command_line'] = 'sleep 600'
         self.spawn()
         self.exec('touch /kept')
         self.client.remove(self.box)
@@ -269,6 +270,11 @@ class LifecycleTestCase(base.BaseTestCase):
 
         self.exec('ls /kept')
         self.assertIn('10.0.0.5/24', self.sh('ip addr show eth0'))
+        found = self.inspect()
+        self.assertEqual(['sleep', '600'], found['Config']['Cmd'])
+        self.assertEqual(
+            ('sh',), self.client.inspect_image(found['Image']).command
+        )
         self.assertEqual(
             2,
             len(

@@ -178,7 +178,14 @@ class Lifecycle:
         )
         reference = naming.rebind_reference(instance.uuid)
         repository, _, tag = reference.rpartition(':')
-        image_id = self._client.commit(old.id, repository, tag, {}, False)
+        base = self._client.inspect_image(old.image_id)
+        # What the image runs, not what the driver had it run: the new
+        # container stands on this as the old one did on its image.
+        runs = {
+            'Cmd': list(base.command),
+            'Entrypoint': list(base.entrypoint),
+        }
+        image_id = self._client.commit(old.id, repository, tag, runs, False)
         with undoing.Undo(instance) as undo:
             self._client.rename(old.id, f'{old.name}-old')
             undo.callback(self._client.rename, old.id, old.name)
