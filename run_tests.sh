@@ -70,7 +70,7 @@ function packages_of {
     case $1 in
     contract | functional)
         printf '%s\n' busybox-static ca-certificates docker.io iproute2 \
-            ethtool iputils-ping openvswitch-switch procps
+            ethtool iputils-ping openvswitch-switch procps xz-utils
         ;;
     e2e)
         # The cloud installs its own.
