@@ -36,7 +36,10 @@ class HealerTestCase(base.BaseTestCase):
             network_info=model.NetworkInfo()
         )
         patch = mock.patch.object(
-            objects.Instance, 'get_by_uuid', return_value=self.instance
+            objects.Instance,
+            'get_by_uuid',
+            autospec=True,
+            return_value=self.instance,
         )
         self.find = patch.start()
         self.addCleanup(patch.stop)
