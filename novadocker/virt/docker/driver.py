@@ -295,7 +295,8 @@ class DockerDriver(driver.ComputeDriver):
         share_info: Any = None,
         block_device_info: Any = None,
     ) -> None:
-        self._lifecycle.power_on(instance, network_info)
+        # Nova takes no events before all servers have been resumed.
+        self._lifecycle.power_on(instance, network_info, wait=False)
 
     def power_off(
         self, instance: Any, timeout: int = 0, retry_interval: int = 0

@@ -124,14 +124,18 @@ class Lifecycle:
             if power_on:
                 self._start(name)
 
-    def power_on(self, instance: Any, network_info: Any) -> None:
+    def power_on(
+        self, instance: Any, network_info: Any, wait: bool = True
+    ) -> None:
         """Make a server run that exists, whatever has happened to it.
 
         Nothing of it is removed where this fails.
+
+        :param wait: for Neutron to wire its ports
         """
         with self._changing(), undoing.Undo(instance) as undo:
             box = self._sandboxes.ensure(instance, undo)
-            with self._ports.wired(instance, network_info, box, undo):
+            with self._ports.wired(instance, network_info, box, undo, wait):
                 name = self._existing(instance, box)
             self._start(name)
 

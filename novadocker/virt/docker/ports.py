@@ -45,14 +45,16 @@ class Ports:
         network_info: Any,
         box: sandbox.Sandbox,
         undo: undoing.Undo,
+        wait: bool = True,
     ) -> Iterator[None]:
         """Plug all ports; at the end of the block Neutron has wired them.
 
+        :param wait: for that; without it only this host's part is done
         :raises: NetworkSetupFailed, VirtualInterfacePlugException
         """
         self._network.check(network_info)
         # Neutron has nothing to say of a port that was there before.
-        missing = self._network.missing(network_info, box)
+        missing = self._network.missing(network_info, box) if wait else []
         with self._network.waiting(instance, missing):
             self._connect(instance, network_info, box, undo)
             yield

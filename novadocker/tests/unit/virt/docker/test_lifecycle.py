@@ -224,6 +224,23 @@ class LifecycleTestCase(base.BaseTestCase):
 
         self.assertEqual(power_state.RUNNING, self.state())
 
+    def test_power_on_waits_for_the_ports_that_it_plugs(self):
+        self.spawn()
+
+        self.lifecycle.power_on(self.instance, self.vifs)
+
+        self.network.waiting.assert_called_with(
+            self.instance, self.network.missing.return_value
+        )
+
+    def test_power_on_need_not_wait(self):
+        self.spawn()
+
+        self.lifecycle.power_on(self.instance, self.vifs, wait=False)
+
+        self.network.waiting.assert_called_with(self.instance, [])
+        self.assertEqual(power_state.RUNNING, self.state())
+
     def test_power_on_that_fails_removes_nothing(self):
         self.spawn()
         before = set(self.states())
