@@ -111,6 +111,8 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
             compute_driver='novadocker.virt.docker.DockerDriver',
             instances_path=str(self.instances),
             shutdown_timeout=2,
+            # A small machine is to hold many small servers.
+            cpu_allocation_ratio=64.0,
         )
         self.flags(host_url=os.environ['DOCKER_HOST'], group='docker')
         # Nova looks for it below its source, where no wheel puts it.
