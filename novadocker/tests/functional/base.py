@@ -149,7 +149,10 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
         return self._start_compute(self.host)
 
     def _remove_containers(self):
+        """Clear up after a test that failed."""
         for row in self.containers():
+            name = naming.instance_name(naming.instance_uuid(row.labels))
+            pathlib.Path('/run/netns', name).unlink(missing_ok=True)
             self.client.remove(row.id)
 
     def containers(self):
