@@ -163,6 +163,8 @@ def _routes(subnets: Sequence[Mapping[str, Any]]) -> tuple[Route, ...]:
 
     A next hop has to be reachable when a route through it is made.
     """
+    # Without an address of its own there is nothing to reach a subnet from.
+    subnets = [subnet for subnet in subnets if subnet['ips']]
     local = [_cidr(subnet) for subnet in subnets]
     wanted: dict[str, Route] = {}
     for subnet in subnets:

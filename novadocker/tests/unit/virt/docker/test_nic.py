@@ -131,6 +131,15 @@ class RoutesTestCase(base.BaseTestCase):
     def test_subnet_without_a_gateway(self):
         self.assertEqual([], routes(ports.Subnet('10.0.0.0/24', ['10.0.0.5'])))
 
+    def test_no_route_into_a_subnet_without_an_address(self):
+        self.assertEqual(
+            [('0.0.0.0/0', '10.0.0.1', False)],
+            routes(
+                ports.Subnet('10.0.0.0/24', ['10.0.0.5'], '10.0.0.1'),
+                ports.Subnet('fd00::/64', [], 'fd00::1'),
+            ),
+        )
+
     def test_default_route_of_the_first_port_that_has_one(self):
         found = nic.nics(
             [
