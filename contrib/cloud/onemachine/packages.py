@@ -224,7 +224,8 @@ def _once(
     """Whether there is work to do, remembered when it was done."""
     digest = hashlib.sha256()
     for path in files:
-        digest.update(path.read_bytes())
+        # Where it is counts as well: an editable install points there.
+        digest.update(str(path).encode() + path.read_bytes())
     stamp = settings.venv / f'.{name}'
     current = digest.hexdigest()
     needed = not stamp.exists() or stamp.read_text() != current
