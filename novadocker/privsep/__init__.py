@@ -19,19 +19,21 @@ etc/nova/rootwrap.d/docker.filters.
 from oslo_privsep import capabilities
 from oslo_privsep import priv_context
 
+CAPABILITIES = (
+    # Links, addresses, routes.
+    capabilities.CAP_NET_ADMIN,
+    # setns() into a container's network namespace.
+    capabilities.CAP_SYS_ADMIN,
+    # /proc/<pid>/ns of a process of another user.
+    capabilities.CAP_SYS_PTRACE,
+    # /var/run/netns and /proc/sys, which belong to root.
+    capabilities.CAP_DAC_OVERRIDE,
+)
+
 sys_admin_pctxt = priv_context.PrivContext(
     # Only modules below this package may hold entry points.
     __name__,
     cfg_section='novadocker_privileged',
     pypath=__name__ + '.sys_admin_pctxt',
-    capabilities=[
-        # Links, addresses, routes.
-        capabilities.CAP_NET_ADMIN,
-        # setns() into a container's network namespace.
-        capabilities.CAP_SYS_ADMIN,
-        # /proc/<pid>/ns of a process of another user.
-        capabilities.CAP_SYS_PTRACE,
-        # /var/run/netns and /proc/sys, which belong to root.
-        capabilities.CAP_DAC_OVERRIDE,
-    ],
+    capabilities=CAPABILITIES,
 )

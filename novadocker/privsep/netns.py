@@ -170,6 +170,12 @@ def configure(pid: int, netns: int, nic: nics.Nic) -> None:
 
 
 @privsep.sys_admin_pctxt.entrypoint
+def announce(pid: int, netns: int, name: str) -> None:
+    """Tell the neighbours of a NIC that they find its addresses there."""
+    _inside(pid, netns, lambda ipr: nics.announce(ipr, name))
+
+
+@privsep.sys_admin_pctxt.entrypoint
 def interfaces(pid: int, netns: int) -> list[dict[str, Any]]:
     """The NICs of a namespace, the loopback excepted.
 

@@ -45,10 +45,13 @@ IFF_UP = 1
 
 # Neutron says which addresses there are, and that nobody else has them: what
 # routers advertise does not count, and nothing is probed for before use.
+# The last two let announce() work.
 _SYSCTLS = (
     ('ipv6/conf/{}/disable_ipv6', '0'),
     ('ipv6/conf/{}/accept_ra', '0'),
     ('ipv6/conf/{}/accept_dad', '0'),
+    ('ipv4/conf/{}/arp_notify', '1'),
+    ('ipv6/conf/{}/ndisc_notify', '1'),
 )
 
 
@@ -125,6 +128,18 @@ def configure(ipr: Any, nic: Nic) -> None:
     ipr.link('set', index=link['index'], state='up', mtu=nic['mtu'])
     _set_addresses(ipr, link['index'], nic['addresses'])
     _set_routes(ipr, link['index'], nic['routes'])
+
+
+def announce(ipr: Any, name: str) -> None:
+    """Tell the neighbours which MAC address has the NIC's addresses.
+
+    They may remember another server that had one of them a minute ago. The
+    kernel tells them when the MAC address is set, even to what it is.
+    """
+    link = find(ipr, name)
+    if link is None:
+        raise OSError(errno.ENODEV, f'there is no NIC {name}')
+    ipr.link('set', index=link['index'], address=link.get_attr('IFLA_ADDRESS'))
 
 
 def _tx_offload_off(name: str) -> None:

@@ -30,6 +30,9 @@ from novadocker.tests.fixtures import ovs
 DEVICE = 'tap01234567-89'
 MAC = 'fa:16:3e:01:02:03'
 
+# linux/if_ether.h
+_ETH_P_ALL = 3
+
 #: What says how an end of a veth computes checksums.
 OFFLOAD = 'tx-checksumming: '
 
@@ -187,6 +190,23 @@ class ConfigureTestCase(NetnsTestCase):
     def test_loopback_is_up(self):
         self.plug(a_nic())
         self.inside('ping', '-c1', '-W1', '127.0.0.1')
+
+    def test_neighbours_are_told(self):
+        self.plug(a_nic('10.0.0.5/24', 'fd00::5/64'))
+        # Those told of the link going up come first.
+        time.sleep(2)
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sniffer:
+            sniffer.bind((DEVICE, _ETH_P_ALL))
+            sniffer.settimeout(5)
+            netns.announce(*self.where, 'eth0')
+            wanted = {
+                socket.inet_pton(socket.AF_INET, '10.0.0.5'),
+                socket.inet_pton(socket.AF_INET6, 'fd00::5'),
+            }
+            while wanted:
+                frame = sniffer.recv(2048)
+                self.assertEqual(MAC, frame[6:12].hex(':'))
+                wanted = {one for one in wanted if one not in frame}
 
     def test_routers_are_not_believed(self):
         self.plug(a_nic('fd00::2/64'))

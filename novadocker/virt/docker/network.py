@@ -257,6 +257,21 @@ class Network:
             sandbox.pid, sandbox.netns, dataclasses.asdict(wanted)
         )
 
+    def announce(self, vifs: Iterable[Any], sandbox: Sandbox) -> None:
+        """Tell the neighbours of ports which NIC has their addresses now.
+
+        To be called when they are wired: before, nobody hears it.
+
+        :raises: NetworkSetupFailed
+        """
+        devices = {nic.device(vif): vif['id'] for vif in vifs}
+        for one in self.interfaces(sandbox) if devices else ():
+            if one.device in devices:
+                with _failing(devices[one.device]):
+                    novadocker.privsep.netns.announce(
+                        sandbox.pid, sandbox.netns, one.name
+                    )
+
     # Unplugging
 
     def unplug(self, instance: Any, vifs: Iterable[Any]) -> None:

@@ -54,10 +54,11 @@ class Ports:
         """
         self._network.check(network_info)
         # Neutron has nothing to say of a port that was there before.
-        missing = self._network.missing(network_info, box) if wait else []
-        with self._network.waiting(instance, missing):
+        missing = self._network.missing(network_info, box)
+        with self._network.waiting(instance, missing if wait else []):
             self._connect(instance, network_info, box, undo)
             yield
+        self._network.announce(missing, box)
 
     def _connect(
         self,

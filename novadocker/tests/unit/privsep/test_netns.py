@@ -92,6 +92,11 @@ class NamespaceTestCase(NetnsTestCase):
         netns.configure(*self.where, test_nics.a_nic(('10.0.0.5', 24)))
         self.assertIn('addr add', self.changes())
 
+    def test_announce(self):
+        self.kernel.has_link('eth0', 'veth', IFLA_ADDRESS='fa:16:3e:0:0:1')
+        netns.announce(*self.where, 'eth0')
+        self.assertEqual(['link set'], self.changes())
+
     def test_interfaces(self):
         self.kernel.has_link('lo')
         index = self.kernel.has_link(

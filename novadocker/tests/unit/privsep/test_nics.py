@@ -168,3 +168,17 @@ class ConfigureTestCase(base.BaseTestCase):
             OSError, nics.configure, self.kernel, a_nic(name='eth7')
         )
         self.assertEqual([], self.kernel.changes)
+
+
+class AnnounceTestCase(base.BaseTestCase):
+    def test_the_mac_address_is_set_to_what_it_is(self):
+        kernel = netlink.Kernel()
+        index = kernel.has_link('eth0', 'veth', IFLA_ADDRESS='fa:16:3e:0:0:1')
+        nics.announce(kernel, 'eth0')
+        self.assertEqual(
+            [('link set', {'index': index, 'address': 'fa:16:3e:0:0:1'})],
+            kernel.changes,
+        )
+
+    def test_no_such_nic(self):
+        self.assertRaises(OSError, nics.announce, netlink.Kernel(), 'eth0')

@@ -96,6 +96,9 @@ class Host:
     def configure(self, pid, netns, wanted):
         self._did('configure', wanted['device'])
 
+    def announce(self, pid, netns, name):
+        self._did('announce', name)
+
     def delete(self, device):
         self._did('delete', device)
         self.there = [one for one in self.there if one['device'] != device]
@@ -120,6 +123,7 @@ class NetworkTestCase(base.BaseTestCase):
             'connect',
             'bring_up',
             'configure',
+            'announce',
             'delete',
             'link',
             'unlink',
@@ -244,6 +248,25 @@ class PlugTestCase(NetworkTestCase):
         self.assertEqual(
             ['eth0', 'eth1'], [one['name'] for one in self.host.there]
         )
+
+    def test_announce_only_what_is_asked_for(self):
+        old, new = ports.vif(), ports.vif()
+        self.plug(old, new)
+        self.network.announce([new], SANDBOX)
+        self.assertEqual([], self.host.steps('eth0'))
+        self.assertEqual(['announce'], self.host.steps('eth1'))
+
+    def test_announce_that_fails(self):
+        vif = ports.vif()
+        self.plug(vif)
+        self.host.failing = {'announce': 'eth0'}
+        error = self.assertRaises(
+            exception.NetworkSetupFailed,
+            self.network.announce,
+            [vif],
+            SANDBOX,
+        )
+        self.assertIn(vif['id'], str(error))
 
     def test_nic_with_another_mac(self):
         vif = ports.vif()

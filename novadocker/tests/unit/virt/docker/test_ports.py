@@ -107,6 +107,16 @@ class PortsTestCase(base.BaseTestCase):
             self.instance, [self.second]
         )
 
+    def test_neighbours_are_told_when_new_ports_are_wired(self):
+        self.network.missing.return_value = [self.second]
+        self.wire(self.first, self.second)
+
+        names = [call[0] for call in self.network.mock_calls]
+        self.assertGreater(
+            names.index('announce'), names.index('waiting().__exit__')
+        )
+        self.network.announce.assert_called_once_with([self.second], BOX)
+
     def test_a_nic_keeps_its_name_when_one_before_it_goes(self):
         self.wire(self.first, self.second)
         self.nova_knows(self.first, self.second)
