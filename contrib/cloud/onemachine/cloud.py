@@ -37,10 +37,16 @@ class Cloud:
 
     def __init__(self, settings: settings_mod.Settings) -> None:
         self.settings = settings
-        self._datapath = network.datapath(settings)
-        self._services = {
+
+    @functools.cached_property
+    def _datapath(self) -> str:
+        return network.datapath(self.settings)
+
+    @functools.cached_property
+    def _services(self) -> dict[str, services_mod.Service]:
+        return {
             service.name: service
-            for service in services_mod.services(settings, self._datapath)
+            for service in services_mod.services(self.settings, self._datapath)
         }
 
     @functools.cached_property

@@ -15,6 +15,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -37,9 +38,10 @@ def datapath(settings: settings_mod.Settings) -> str:
     remembered = settings.state / 'datapath'
     if remembered.exists():
         return remembered.read_text().strip()
-    subprocess.run(
-        ['modprobe', 'openvswitch'], capture_output=True, check=False
-    )
+    if shutil.which('modprobe'):
+        subprocess.run(
+            ['modprobe', 'openvswitch'], capture_output=True, check=False
+        )
     module = pathlib.Path('/sys/module/openvswitch').exists()
     taken = pathlib.Path('/sys/class/net/ovs-system').exists()
     found = 'system' if module and not taken else 'netdev'
