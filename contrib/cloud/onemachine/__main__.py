@@ -12,6 +12,10 @@
 
 """Run the command line."""
 
+import os
+
 from onemachine import cli
 
+# It is ours alone, and not the services'.
+os.environ.pop('PYTHONPATH', None)
 cli.main(prog_name='cloud')

@@ -155,6 +155,7 @@ class Cloud:
 
     def _start_engine(self) -> None:
         with steps.step('Docker', self._log('docker')):
+            engine.remember_strays(self.settings)
             engine.create_bridge(self.settings)
             self.processes.start('docker')
             self.processes.wait(
@@ -303,6 +304,7 @@ class Cloud:
     def _remove(self) -> None:
         settings = self.settings
         engine.remove_bridge(settings)
+        engine.remove_strays(settings)
         accounts.remove(settings)
         for folder in (settings.etc, settings.folder):
             _unmount_below(folder)

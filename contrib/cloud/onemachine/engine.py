@@ -12,11 +12,42 @@
 
 """The Docker engine of the cloud's own."""
 
+import contextlib
+import json
+import os
 import pathlib
 
 from onemachine import network
 from onemachine import settings as settings_mod
 from onemachine import steps
+
+
+# What an engine writes outside of the folders that it is given.
+_STRAYS = ('/etc/docker/key.json', '/etc/docker', '/opt/containerd')
+
+
+def remember_strays(settings: settings_mod.Settings) -> None:
+    """Write down which of an engine's stray files are not there yet."""
+    path = settings.state / 'strays.json'
+    if not path.exists():
+        absent = [name for name in _STRAYS if not os.path.exists(name)]
+        path.write_text(json.dumps(absent))
+
+
+def remove_strays(settings: settings_mod.Settings) -> None:
+    """Remove the stray files that came with the engine of the cloud.
+
+    A folder that has got a content meanwhile stays.
+    """
+    path = settings.state / 'strays.json'
+    for name in json.loads(path.read_text()) if path.exists() else ():
+        stray = pathlib.Path(name)
+        if not stray.is_dir():
+            stray.unlink(missing_ok=True)
+            continue
+        for folder in (*stray.rglob('*'), stray):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def create_bridge(settings: settings_mod.Settings) -> None:
