@@ -189,3 +189,17 @@ class TestServers(base.TestCase):
         self.wait_for_status(server, 'ACTIVE')
         self.assert_running(server)
         self.assert_serves(server)
+
+    def test_servers_run_again_when_the_host_is_back(self):
+        server = self.serve()
+        self.inside(server, 'touch', '/kept')
+        base.run(str(base.COMMAND), 'down')
+        base.run(str(base.COMMAND), 'up')
+        self.wait_for_status(server, 'ACTIVE')
+        self.wait_for(
+            lambda: {port.status for port in self.ports(server)} == {'ACTIVE'},
+            'the ports',
+        )
+        self.assert_running(server)
+        self.assert_serves(server)
+        self.inside(server, 'test', '-e', '/kept')
