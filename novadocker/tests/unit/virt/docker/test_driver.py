@@ -36,6 +36,7 @@ class DriverTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         CONF([], project='nova', default_config_files=[])
+        self.addCleanup(CONF.reset)
         self.engine = fake_engine.FakeEngine()
         patch = mock.patch.object(
             driver.engine, 'Client', autospec=True, return_value=self.engine
