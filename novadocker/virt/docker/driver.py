@@ -372,6 +372,5 @@ class DockerDriver(driver.ComputeDriver):
     ) -> None:
         """Refuse, in the one way that leaves the instance as it was."""
         raise nova_exception.MigrationPreCheckError(
-            reason='a container cannot be moved while it runs; use a cold '
-            'migration instead'
+            reason='a container cannot be moved while it runs'
         )
