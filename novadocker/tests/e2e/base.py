@@ -247,15 +247,12 @@ class TestCase(base.BaseTestCase):
         before = report()
         self.wait_for(lambda: report() != before, 'a report of nova-compute')
 
-    def wait_for_network_agent(self) -> None:
-        """Wait until Neutron binds ports again."""
-        binary = 'neutron-openvswitch-agent'
-
-        def alive() -> bool:
-            found = self.cloud.admin.network.agents(binary=binary)
-            return bool(next(iter(found)).is_alive)
-
-        self.wait_for(alive, binary)
+    def heartbeat(self) -> str:
+        """When Neutron has last heard of the agent that wires ports."""
+        found = self.cloud.admin.network.agents(
+            binary='neutron-openvswitch-agent'
+        )
+        return str(next(iter(found)).last_heartbeat_at)
 
     # Looking
 

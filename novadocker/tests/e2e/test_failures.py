@@ -39,8 +39,12 @@ class TestFailures(base.TestCase):
         try:
             yield
         finally:
+            before = self.heartbeat()
             self.cloud.service('start', service)
-            self.wait_for_network_agent()
+            # Neutron binds no port where it has not heard of the agent.
+            self.wait_for(
+                lambda: self.heartbeat() != before, 'word from the agent'
+            )
 
     def test_the_command_does_not_exist(self):
         server = self.request(self.upload(images.MISSING_COMMAND))
