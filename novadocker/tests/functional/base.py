@@ -19,6 +19,7 @@ Needs root.
 """
 
 import hashlib
+import logging
 import os
 import pathlib
 import sys
@@ -98,6 +99,17 @@ class _ReadersFirst(nova_fixtures.ReaderWriterLock):
     has_pending_writers = False
 
 
+def _log_to_nobody():
+    """Undo Nova's logging to standard error, which outlives the test.
+
+    What a test logs is kept by Nova's fixture, and shown if it fails.
+    """
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if getattr(handler, 'stream', None) is sys.stderr:
+            root.removeHandler(handler)
+
+
 class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
     ADMIN_API = True
     CAST_AS_CALL = False
@@ -114,6 +126,7 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
             )
         )
         super().setUp()
+        _log_to_nobody()
 
     def _setup_services(self):
         """Give Nova a host for its containers, and start it."""
