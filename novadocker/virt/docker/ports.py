@@ -69,7 +69,7 @@ class Ports:
     ) -> None:
         """Give the sandbox its ports; ones that are right are left alone."""
         known = self._checkpoints.read(instance.uuid)
-        names = self._remember(instance, network_info, box)
+        names = self._remember(instance, network_info, box, known)
         plugged = self._network.plug(instance, network_info, box, names)
         undo.callback(self._network.unplug, instance, plugged)
         if plugged or known is None or known.netns != box.netns:
@@ -78,13 +78,18 @@ class Ports:
         self._network.link(instance.uuid, box)
 
     def _remember(
-        self, instance: Any, network_info: Any, box: sandbox.Sandbox
+        self,
+        instance: Any,
+        network_info: Any,
+        box: sandbox.Sandbox,
+        known: checkpoint.Checkpoint | None,
     ) -> dict[str, str]:
         """Write down what is to be plugged; returns the names of the NICs.
 
         A NIC keeps its name when one before it goes, and over every start.
+
+        :param known: what was written down before
         """
-        known = self._checkpoints.read(instance.uuid)
         vifs = list(network_info)
         named = nic.names(vifs, known.names if known else {})
         names = {nic.device(vif): named[vif['id']] for vif in vifs}
@@ -121,10 +126,9 @@ class Ports:
         box = self._sandboxes.find(instance.uuid)
         if box is None:
             return
+        known = self._checkpoints.read(instance.uuid)
         with undoing.Undo(instance) as undo:
-            undo.callback(
-                self._remember, instance, _others(instance, vif), box
-            )
+            undo.callback(self._remember, instance, vifs[:-1], box, known)
             self._connect(instance, vifs, box, undo)
 
     def detach(self, instance: Any, vif: Any) -> None:

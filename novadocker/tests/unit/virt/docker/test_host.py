@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import dataclasses
 import json
 import os
 from unittest import mock
@@ -17,26 +18,15 @@ from unittest import mock
 from oslotest import base
 
 from novadocker import exception
+from novadocker.tests.fixtures import fake_engine
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import host
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import observed
 
-INFO = model.EngineInfo(
-    name='box',
-    version='20.10.24+dfsg1',
-    api_version='1.41',
-    cpus=4,
-    memory=8 * 1024**3,
-    architecture='x86_64',
-    os_type='linux',
-    kernel='6.1',
-    root_dir='/',
-    storage_driver='overlay2',
-    cgroup_version='2',
-    live_restore=True,
-    swap_limit=True,
+INFO = dataclasses.replace(
+    fake_engine.INFO, version='20.10.24+dfsg1', cpus=4, root_dir='/'
 )
 
 
@@ -131,8 +121,8 @@ class HostTestCase(base.BaseTestCase):
         self.assertEqual(2, found['DISK_GB']['reserved'])
 
     def test_an_engine_whose_disk_cannot_be_seen_is_said_so(self):
-        self.client.info.return_value = model.EngineInfo(
-            **{**INFO.__dict__, 'root_dir': '/does/not/exist'}
+        self.client.info.return_value = dataclasses.replace(
+            INFO, root_dir='/does/not/exist'
         )
 
         refused = self.assertRaises(
