@@ -36,6 +36,10 @@ from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
 
+# No machine has to have busybox for a unit test.
+IMAGE = test_images.Image(
+    command=('sh',), files=(('bin/sh', b''),), base=False
+)
 SETTINGS = spec.ServerSettings(100, ('CHOWN',), 65536)
 GONE = exception.EngineUnavailable(reason='gone')
 
@@ -50,7 +54,7 @@ class LifecycleTestCase(base.BaseTestCase):
             patch.start()
             self.addCleanup(patch.stop)
         self.engine = fake_engine.FakeEngine()
-        self.engine.load([test_images.SHELL.archive()])
+        self.engine.load([IMAGE.archive()])
         self.network = mock.create_autospec(network.Network, instance=True)
         self.network.waiting.side_effect = self.waiting
         self.network.plug.side_effect = self.plug
@@ -91,7 +95,7 @@ class LifecycleTestCase(base.BaseTestCase):
         return list(network_info)
 
     def ensure_image(self, context, instance, image_meta):
-        return self.engine.inspect_image(test_images.SHELL.id)
+        return self.engine.inspect_image(IMAGE.id)
 
     def spawn(self, power_on=True):
         self.lifecycle.spawn(
