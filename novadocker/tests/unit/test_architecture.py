@@ -34,14 +34,18 @@ _OPS = 'novadocker.virt.docker'
 
 #: Who may import a library, by the library's module.
 _IMPORTERS = {
-    'docker': ['novadocker.virt.docker.client'],
+    'docker': ['novadocker.virt.docker.connection'],
     'pyroute2': ['novadocker.privsep'],
     'oslo_concurrency.processutils': ['novadocker.privsep'],
     'subprocess': [],
     'os_vif': ['novadocker.os_vif_plugin', 'novadocker.virt.docker.network'],
     'nova.image.glance': ['novadocker.virt.docker.images'],
     'eventlet': [],
-    'nova.conf': ['novadocker.conf', 'novadocker.virt.docker.driver'],
+    'nova.conf': [
+        'novadocker.conf',
+        'novadocker.virt.docker.driver',
+        'novadocker.virt.docker.settings',
+    ],
 }
 
 #: Modules that decide and compute, and reach nothing outside themselves.
@@ -62,7 +66,11 @@ _PURE = [
 ]
 
 #: Where settings are read and handed to those that need them.
-_WIRING = ['novadocker.conf', 'novadocker.virt.docker.driver']
+_WIRING = [
+    'novadocker.conf',
+    'novadocker.virt.docker.driver',
+    'novadocker.virt.docker.settings',
+]
 
 _FUNCTION_LINES = 60
 _MODULE_LINES = 400
@@ -168,7 +176,10 @@ class ImportsTestCase(base.BaseTestCase):
         for name, allowed in (
             ('novadocker.privsep', ['novadocker.privsep']),
             ('novadocker.exception', []),
-            (f'{_OPS}.client', [*_PURE, f'{_OPS}.engine_json']),
+            (
+                f'{_OPS}.client',
+                [*_PURE, f'{_OPS}.connection', f'{_OPS}.engine_json'],
+            ),
         ):
             found = [
                 f'{module.name} imports {imported}'

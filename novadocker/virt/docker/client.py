@@ -12,34 +12,20 @@
 
 """The engine, in the engine's own verbs.
 
-The one module that knows the Docker SDK. It takes specs, gives infos, and
-turns every failure into one of our errors. Only the low-level APIClient is
-used: the SDK's objects make several requests for what is one verb.
+It takes specs, gives infos, and turns every failure into one of our errors.
 """
 
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
-import threading
 from typing import Any
 from typing import Self
 
-import docker
-from docker import constants as docker_constants
-from docker import errors as docker_errors
-from docker import tls as docker_tls
-from docker import utils as docker_utils
-import requests
-import urllib3
-
 from novadocker import exception
+from novadocker.virt.docker import connection
 from novadocker.virt.docker import engine_json
 from novadocker.virt.docker import model
-
-# The API of Docker Engine 20.10, the oldest engine still met on supported
-# distributions.
-MIN_DOCKER_API_VERSION = '1.41'
 
 # Seconds without a byte from the engine, for requests that move or make whole
 # layers: unpacking a large one is silent.
@@ -48,36 +34,6 @@ LAYER_TIMEOUT = 3600
 # Seconds that the engine may take to stop a container beyond the grace that
 # the container's process is given.
 STOP_MARGIN = 60
-
-
-@contextlib.contextmanager
-def _translated(
-    not_found: type[exception.EngineError] = exception.ContainerNotFound,
-) -> Iterator[None]:
-    """Turn the SDK's errors into ours, by class and status alone."""
-    try:
-        yield
-    except docker_errors.ImageNotFound as exc:
-        raise exception.ImageNotFoundInEngine(404, _reason(exc)) from exc
-    except docker_errors.NotFound as exc:
-        raise not_found(404, _reason(exc)) from exc
-    except docker_errors.APIError as exc:
-        status = exc.response.status_code
-        kind = exception.EngineError
-        if status == requests.codes.conflict:
-            kind = exception.ContainerConflict
-        raise kind(status, _reason(exc)) from exc
-    except (
-        docker_errors.DockerException,
-        requests.exceptions.RequestException,
-        urllib3.exceptions.HTTPError,
-        OSError,
-    ) as exc:
-        raise exception.EngineUnavailable(reason=exc) from exc
-
-
-def _reason(exc: docker_errors.APIError) -> str:
-    return str(exc.explanation or exc)
 
 
 class _Source:
@@ -106,7 +62,7 @@ class EventStream:
         self._closed = False
 
     def __iter__(self) -> Iterator[model.Event]:
-        with _translated():
+        with connection.translated():
             for event in self._stream:
                 known = engine_json.event(event)
                 if known is not None:
@@ -128,73 +84,27 @@ class EventStream:
 class Client:
     """Verbs of the engine.
 
-    Safe to share between threads: each has a connection of its own, since
-    the SDK's session is not promised to be thread-safe. The API version is
-    negotiated once, by the first request.
+    Safe to share between threads.
 
     Every verb may raise EngineUnavailable, and EngineError for an answer
     that its description does not name.
     """
 
     def __init__(self, settings: model.EngineSettings) -> None:
-        self._settings = settings
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._version: str | None = None
-
-    # How requests are made
-
-    def _api_version(self) -> str:
-        with self._lock:
-            if self._version is None:
-                self._version = self._negotiate()
-            return self._version
-
-    def _negotiate(self) -> str:
-        probe = self._new_api('auto', self._settings.timeout)
-        offered: str = probe._version
-        probe.close()
-        if docker_utils.version_lt(offered, MIN_DOCKER_API_VERSION):
-            raise exception.EngineNotSupported(
-                reason=f'it speaks API {offered}, at least '
-                f'{MIN_DOCKER_API_VERSION} is needed: upgrade it to Docker '
-                'Engine 20.10 or later'
-            )
-        newest: str = docker_constants.DEFAULT_DOCKER_API_VERSION
-        return offered if docker_utils.version_lt(offered, newest) else newest
-
-    def _new_api(self, version: str, timeout: int) -> docker.APIClient:
-        settings = self._settings
-        tls: docker_tls.TLSConfig | bool = False
-        if settings.cert_file:
-            tls = docker_tls.TLSConfig(
-                client_cert=(settings.cert_file, settings.key_file),
-                ca_cert=settings.ca_file,
-                verify=True,
-            )
-        return docker.APIClient(
-            base_url=settings.url, version=version, timeout=timeout, tls=tls
-        )
-
-    def _api(self, timeout: int | None = None) -> docker.APIClient:
-        """This thread's connection, for quick verbs unless told else."""
-        seconds = timeout or self._settings.timeout
-        apis = self._local.__dict__.setdefault('apis', {})
-        if seconds not in apis:
-            apis[seconds] = self._new_api(self._api_version(), seconds)
-        return apis[seconds]
+        self._connections = connection.Connections(settings)
+        self._api = self._connections.api
 
     # The engine
 
     def ping(self) -> None:
         """Do nothing, but fail where the engine does not answer."""
-        with _translated():
+        with connection.translated():
             self._api().ping()
 
     def info(self) -> model.EngineInfo:
-        with _translated():
+        with connection.translated():
             return engine_json.engine_info(
-                self._api().info(), self._api_version()
+                self._api().info(), self._connections.api_version()
             )
 
     def events(
@@ -210,7 +120,7 @@ class Client:
             'label': engine_json.label_filter(labels),
         }
         start = None if since is None else engine_json.timestamp(since)
-        with _translated():
+        with connection.translated():
             return EventStream(
                 self._api().events(since=start, filters=filters, decode=True)
             )
@@ -223,7 +133,7 @@ class Client:
         :raises: ContainerConflict if the name is taken,
             ImageNotFoundInEngine if the image is not there
         """
-        with _translated():
+        with connection.translated():
             answer = self._api().create_container_from_config(
                 engine_json.container_config(spec), name=spec.name
             )
@@ -235,12 +145,12 @@ class Client:
         :raises: ContainerNotFound; EngineError with status 400 if its
             command cannot be executed
         """
-        with _translated():
+        with connection.translated():
             self._api().start(container)
 
     def stop(self, container: str, timeout: int) -> None:
         """Ask its process to end, and kill it after ``timeout`` seconds."""
-        with _translated():
+        with connection.translated():
             self._api(timeout + STOP_MARGIN).stop(container, timeout=timeout)
 
     def stop_if_there(self, container: str) -> None:
@@ -250,29 +160,32 @@ class Client:
 
     def kill(self, container: str, signal: str = 'SIGKILL') -> None:
         """:raises: ContainerConflict if the container does not run"""
-        with _translated():
+        with connection.translated():
             self._api().kill(container, signal)
 
     def pause(self, container: str) -> None:
-        with _translated():
+        with connection.translated():
             self._api().pause(container)
 
     def unpause(self, container: str) -> None:
-        with _translated():
+        with connection.translated():
             self._api().unpause(container)
 
     def rename(self, container: str, name: str) -> None:
-        with _translated():
+        with connection.translated():
             self._api().rename(container, name)
 
     def remove(self, container: str) -> None:
         """Kill and remove a container; one that is gone is success."""
-        with contextlib.suppress(exception.ContainerNotFound), _translated():
+        with (
+            contextlib.suppress(exception.ContainerNotFound),
+            connection.translated(),
+        ):
             self._api().remove_container(container, v=True, force=True)
 
     def inspect(self, container: str) -> model.ContainerInfo:
         """:raises: ContainerNotFound"""
-        with _translated():
+        with connection.translated():
             return engine_json.container_info(
                 self._api().inspect_container(container)
             )
@@ -282,13 +195,13 @@ class Client:
     ) -> list[model.ContainerSummary]:
         """All containers with all of these labels, in any state."""
         filters = {'label': engine_json.label_filter(labels)}
-        with _translated():
+        with connection.translated():
             rows = self._api().containers(all=True, filters=filters)
         return [engine_json.container_summary(row) for row in rows]
 
     def logs(self, container: str, lines: int) -> bytes:
         """The last lines that the container's processes have written."""
-        with _translated():
+        with connection.translated():
             output: bytes = self._api().logs(container, tail=lines)
         return output
 
@@ -307,7 +220,7 @@ class Client:
         :param pause: whether processes are frozen meanwhile, so that the
             files are those of one instant
         """
-        with _translated():
+        with connection.translated():
             answer = self._api(LAYER_TIMEOUT).commit(
                 container, repository, tag, pause=pause, conf=dict(config)
             )
@@ -323,7 +236,7 @@ class Client:
         """
         source = _Source(archive)
         try:
-            with _translated():
+            with connection.translated():
                 answer = self._api(LAYER_TIMEOUT).load_image(iter(source))
                 return engine_json.loaded_references(answer)
         except exception.EngineUnavailable:
@@ -334,19 +247,19 @@ class Client:
 
     def inspect_image(self, reference: str) -> model.ImageInfo:
         """:raises: ImageNotFoundInEngine"""
-        with _translated():
+        with connection.translated():
             return engine_json.image_info(self._api().inspect_image(reference))
 
     def list_images(self, repository: str) -> list[model.ImageInfo]:
         """All images that carry a tag of this repository."""
-        with _translated():
+        with connection.translated():
             rows = self._api().images(name=repository)
         return [engine_json.image_row(row) for row in rows]
 
     def tag(self, image: str, reference: str) -> None:
         """:raises: ImageNotFoundInEngine"""
         repository, _, tag = reference.rpartition(':')
-        with _translated():
+        with connection.translated():
             self._api().tag(image, repository, tag)
 
     def remove_image(self, reference: str) -> None:
@@ -356,7 +269,7 @@ class Client:
         """
         with (
             contextlib.suppress(exception.ImageNotFoundInEngine),
-            _translated(),
+            connection.translated(),
         ):
             self._api().remove_image(reference)
 
@@ -365,5 +278,5 @@ class Client:
 
         :raises: ImageNotFoundInEngine when iterated
         """
-        with _translated(not_found=exception.ImageNotFoundInEngine):
+        with connection.translated(not_found=exception.ImageNotFoundInEngine):
             yield from self._api(LAYER_TIMEOUT).get_image(reference)

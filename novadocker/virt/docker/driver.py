@@ -17,7 +17,6 @@ objects that do the work.
 """
 
 from concurrent import futures
-import os
 from typing import Any
 
 import nova.conf
@@ -26,9 +25,8 @@ from nova import utils
 from nova.virt import driver
 from nova.virt import hardware
 from os_brick.initiator import connector
-from oslo_utils import units
 
-from novadocker import conf as novadocker_conf
+from novadocker.virt.docker import capabilities
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import console
@@ -37,119 +35,46 @@ from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
-from novadocker.virt.docker import model
 from novadocker.virt.docker import network
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import tags
 
 CONF = nova.conf.CONF
-novadocker_conf.register_opts(CONF)
 
 # Loads that may go on at once. Those that wait for another's load of the same
 # image count too.
 LOADERS = 16
 
 
-def _engine_settings() -> model.EngineSettings:
-    return model.EngineSettings(
-        url=CONF.docker.host_url,
-        timeout=CONF.docker.engine_timeout,
-        ca_file=CONF.docker.ca_file,
-        cert_file=CONF.docker.cert_file,
-        key_file=CONF.docker.key_file,
-    )
-
-
-def _server_settings() -> spec.ServerSettings:
-    return spec.ServerSettings(
-        pids_limit=CONF.docker.pids_limit,
-        capabilities=tuple(CONF.docker.capabilities),
-        console_log_size=CONF.docker.console_log_size,
-    )
-
-
-def _network_settings() -> network.NetworkSettings:
-    return network.NetworkSettings(
-        plug_timeout=CONF.vif_plugging_timeout,
-        plug_is_fatal=CONF.vif_plugging_is_fatal,
-        bridge=CONF.neutron.ovs_bridge,
-    )
-
-
-def _image_settings() -> images.ImageSettings:
-    return images.ImageSettings(
-        # As Nova's libvirt driver: shared by all services of the host.
-        lock_path=os.path.join(CONF.instances_path, 'locks'),
-        max_size=CONF.docker.image_max_size * units.Gi,
-        max_members=CONF.docker.image_max_members,
-        max_layers=CONF.docker.image_max_layers,
-        snapshot_pause=CONF.docker.snapshot_pause,
-    )
-
-
 class DockerDriver(driver.ComputeDriver):
     """Servers as Docker containers; see the method's ops object for how."""
 
-    capabilities = {
-        'has_imagecache': False,
-        'supports_evacuate': True,
-        'supports_migrate_to_same_host': False,
-        'supports_attach_interface': True,
-        'supports_device_tagging': True,
-        'supports_tagged_attach_interface': True,
-        'supports_tagged_attach_volume': False,
-        'supports_extend_volume': False,
-        'supports_multiattach': False,
-        'supports_trusted_certs': True,
-        'supports_pcpus': False,
-        'supports_accelerators': False,
-        'supports_bfv_rescue': False,
-        'supports_secure_boot': False,
-        'supports_remote_managed_ports': False,
-        'supports_socket_pci_numa_affinity': False,
-        'supports_vtpm': False,
-        'supports_ephemeral_encryption': False,
-        'supports_ephemeral_encryption_luks': False,
-        'supports_ephemeral_encryption_plain': False,
-        'supports_address_space_passthrough': False,
-        'supports_address_space_emulated': False,
-        'supports_stateless_firmware': False,
-        'supports_virtio_fs': False,
-        'supports_mem_backing_file': False,
-        'supports_image_type_aki': False,
-        'supports_image_type_ami': False,
-        'supports_image_type_ari': False,
-        'supports_image_type_iso': False,
-        'supports_image_type_qcow2': False,
-        'supports_image_type_raw': True,
-        'supports_image_type_vdi': False,
-        'supports_image_type_vhd': False,
-        'supports_image_type_vhdx': False,
-        'supports_image_type_vmdk': False,
-        'supports_image_type_ploop': False,
-    }
+    capabilities = capabilities.CAPABILITIES
 
     # Life of the service
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         super().__init__(virtapi)
-        self._client = engine.Client(_engine_settings())
+        self._client = engine.Client(settings.engine())
 
     def init_host(self, host: str) -> None:
         """Wire everything for this Nova host.
 
         :raises: EngineUnavailable, EngineNotSupported
         """
-        client, settings = self._client, _server_settings()
+        client, server_settings = self._client, settings.server()
         architecture = client.info().architecture
         self._nodename = host
         seen = observed.Observed(client, host)
-        sandboxes = sandbox.Sandboxes(client, host, architecture, settings)
+        sandboxes = sandbox.Sandboxes(
+            client, host, architecture, server_settings
+        )
         self._ports = ports.Ports(
-            network.Network(self.virtapi, _network_settings()),
+            network.Network(self.virtapi, settings.network()),
             sandboxes,
             checkpoint.Checkpoints(CONF.instances_path),
         )
@@ -157,11 +82,11 @@ class DockerDriver(driver.ComputeDriver):
             client=client,
             sandboxes=sandboxes,
             ports=self._ports,
-            images=images.Images(client, _image_settings()),
+            images=images.Images(client, settings.images()),
             observed=seen,
             loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
         )
-        self._lifecycle = lifecycle.Lifecycle(rooms, host, settings)
+        self._lifecycle = lifecycle.Lifecycle(rooms, host, server_settings)
         self._console = console.Console(client)
         self._host = docker_host.Host(client, seen, host, self._reserved())
         self._healer = healing.Healer(self._lifecycle)

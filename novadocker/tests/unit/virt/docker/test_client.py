@@ -10,12 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-import collections
 import json
 import socket
-import threading
 
-from docker import constants as docker_constants
 from oslotest import base
 
 from novadocker import exception
@@ -47,65 +44,6 @@ class ClientTestCase(base.BaseTestCase):
     @property
     def last(self):
         return self.engine.requests[-1]
-
-
-class VersionTestCase(ClientTestCase):
-    def version(self, offered):
-        self.answers('version', content={'ApiVersion': offered})
-        self.client.ping()
-        self.client.list_containers({})
-        return self.last.path.split('/')[1]
-
-    def test_engines_version_is_used(self):
-        self.assertEqual('v1.42', self.version('1.42'))
-
-    def test_newer_engine_is_asked_in_a_version_that_the_sdk_knows(self):
-        self.assertEqual(
-            'v' + docker_constants.DEFAULT_DOCKER_API_VERSION,
-            self.version('1.999'),
-        )
-
-    def test_oldest_engine(self):
-        oldest = client.MIN_DOCKER_API_VERSION
-        self.assertEqual(f'v{oldest}', self.version(oldest))
-
-    def test_engine_that_is_too_old(self):
-        self.answers('version', content={'ApiVersion': '1.40'})
-        error = self.assertRaises(
-            exception.EngineNotSupported, self.client.ping
-        )
-        self.assertIn('1.40', str(error))
-
-    def test_it_is_asked_for_once(self):
-        def request():
-            self.client.list_containers({})
-
-        threads = [threading.Thread(target=request) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        asked = [one for one in self.engine.requests if one.path == '/version']
-        self.assertEqual(1, len(asked))
-
-    def test_each_thread_has_a_connection(self):
-        def requests():
-            self.client.list_containers({})
-            self.client.list_containers({})
-            barrier.wait()
-
-        barrier = threading.Barrier(3)
-        threads = [threading.Thread(target=requests) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        used = collections.Counter(
-            one.connection
-            for one in self.engine.requests
-            if one.path.endswith('/containers/json')
-        )
-        self.assertEqual([2, 2, 2], list(used.values()))
 
 
 class ErrorsTestCase(ClientTestCase):
@@ -180,18 +118,6 @@ class ErrorsTestCase(ClientTestCase):
             self.fails_with(
                 exception.EngineUnavailable, client.Client(settings).ping
             )
-
-    def test_tls_files_that_are_not_there(self):
-        settings = model.EngineSettings(
-            url='tcp://127.0.0.1:9',
-            timeout=1,
-            ca_file='/none/ca',
-            cert_file='/none/cert',
-            key_file='/none/key',
-        )
-        self.fails_with(
-            exception.EngineUnavailable, client.Client(settings).ping
-        )
 
 
 class VerbsTestCase(ClientTestCase):

@@ -67,13 +67,6 @@ class DriverTestCase(base.BaseTestCase):
             ]
             self.assertEqual(wanted, found, name)
 
-    def test_every_capability_is_answered(self):
-        self.assertEqual(
-            set(),
-            set(nova_driver.ComputeDriver.capabilities)
-            - set(driver.DockerDriver.capabilities),
-        )
-
     def test_node_is_the_host(self):
         self.start()
 

@@ -1,0 +1,55 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import nova.conf
+from oslo_utils import units
+from oslotest import base
+
+from novadocker.virt.docker import settings
+
+CONF = nova.conf.CONF
+
+
+class SettingsTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        CONF([], project='nova', default_config_files=[])
+        self.addCleanup(CONF.reset)
+
+    def override(self, name, value, group='docker'):
+        CONF.set_override(name, value, group=group)
+        self.addCleanup(CONF.clear_override, name, group=group)
+
+    def test_engine(self):
+        self.override('host_url', 'unix:///run/other.sock')
+        self.override('engine_timeout', 7)
+        found = settings.engine()
+        self.assertEqual('unix:///run/other.sock', found.url)
+        self.assertEqual(7, found.timeout)
+
+    def test_server(self):
+        self.override('capabilities', ['CHOWN', 'KILL'])
+        self.assertEqual(('CHOWN', 'KILL'), settings.server().capabilities)
+
+    def test_network(self):
+        self.override('vif_plugging_timeout', 3, group=None)
+        self.override('ovs_bridge', 'br-other', group='neutron')
+        found = settings.network()
+        self.assertEqual((3, 'br-other'), (found.plug_timeout, found.bridge))
+
+    def test_images_are_limited_in_bytes(self):
+        self.override('image_max_size', 2)
+        self.assertEqual(2 * units.Gi, settings.images().max_size)
+
+    def test_loads_are_locked_for_all_services_of_the_host(self):
+        self.override('instances_path', '/instances', group=None)
+        self.assertEqual('/instances/locks', settings.images().lock_path)

@@ -1,0 +1,67 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Nova's configuration, in the words of those that it is handed to.
+
+Nothing else reads options but the driver itself.
+"""
+
+import os
+
+import nova.conf
+from oslo_utils import units
+
+from novadocker import conf as novadocker_conf
+from novadocker.virt.docker import images as images_mod
+from novadocker.virt.docker import model
+from novadocker.virt.docker import network as network_mod
+from novadocker.virt.docker import spec
+
+CONF = nova.conf.CONF
+novadocker_conf.register_opts(CONF)
+
+
+def engine() -> model.EngineSettings:
+    return model.EngineSettings(
+        url=CONF.docker.host_url,
+        timeout=CONF.docker.engine_timeout,
+        ca_file=CONF.docker.ca_file,
+        cert_file=CONF.docker.cert_file,
+        key_file=CONF.docker.key_file,
+    )
+
+
+def server() -> spec.ServerSettings:
+    return spec.ServerSettings(
+        pids_limit=CONF.docker.pids_limit,
+        capabilities=tuple(CONF.docker.capabilities),
+        console_log_size=CONF.docker.console_log_size,
+    )
+
+
+def network() -> network_mod.NetworkSettings:
+    return network_mod.NetworkSettings(
+        plug_timeout=CONF.vif_plugging_timeout,
+        plug_is_fatal=CONF.vif_plugging_is_fatal,
+        bridge=CONF.neutron.ovs_bridge,
+    )
+
+
+def images() -> images_mod.ImageSettings:
+    return images_mod.ImageSettings(
+        # As Nova's libvirt driver: shared by all services of the host.
+        lock_path=os.path.join(CONF.instances_path, 'locks'),
+        max_size=CONF.docker.image_max_size * units.Gi,
+        max_members=CONF.docker.image_max_members,
+        max_layers=CONF.docker.image_max_layers,
+        snapshot_pause=CONF.docker.snapshot_pause,
+    )
