@@ -38,7 +38,11 @@ _IMPORTERS = {
     'pyroute2': ['novadocker.privsep'],
     'oslo_concurrency.processutils': ['novadocker.privsep'],
     'subprocess': [],
-    'os_vif': ['novadocker.os_vif_plugin', 'novadocker.virt.docker.network'],
+    'os_vif': [
+        'novadocker.os_vif_plugin',
+        'novadocker.virt.docker.binding',
+        'novadocker.virt.docker.network',
+    ],
     'nova.image.glance': ['novadocker.virt.docker.images'],
     'eventlet': [],
     'nova.conf': [

@@ -32,29 +32,18 @@ from nova.network import model as network_model
 from nova.network import os_vif_util
 import os_vif
 from os_vif import exception as os_vif_exception
-from os_vif.objects import network as os_vif_network
 from os_vif.objects import vif as os_vif_vif
 from oslo_log import log as logging
 
 from novadocker import exception
 import novadocker.privsep.netns
+from novadocker.virt.docker import binding
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import nic
 from novadocker.virt.docker import undo as undoing
 from novadocker.virt.docker import vif_events
 
 LOG = logging.getLogger(__name__)
-
-# Those that name a device of the host, which can be any device.
-_USABLE = (
-    os_vif_vif.VIFOpenVSwitch,
-    os_vif_vif.VIFBridge,
-    os_vif_vif.VIFGeneric,
-)
-_NOT_BOUND = (
-    network_model.VIF_TYPE_BINDING_FAILED,
-    network_model.VIF_TYPE_UNBOUND,
-)
 
 
 class Sandbox(Protocol):
@@ -116,35 +105,6 @@ def load(vifs: Iterable[Mapping[str, Any]]) -> network_model.NetworkInfo:
     return network_model.NetworkInfo.hydrate(list(vifs))
 
 
-def _convert(vif: Any) -> Any:
-    """A port in the terms of os-vif.
-
-    :raises: VirtualInterfacePlugException, which makes Nova give up on the
-        server, unless a container can use what the port is bound as
-    """
-    if vif['type'] in _NOT_BOUND:
-        raise nova_exception.VirtualInterfacePlugException(
-            f'Port {vif["id"]} is not bound to this host ({vif["type"]}). Ask '
-            f'the operator whether the network agent of this host is alive.'
-        )
-    try:
-        found = os_vif_util.nova_to_osvif_vif(vif)
-    except (nova_exception.NovaException, NotImplementedError) as exc:
-        raise exception.PortNotSupported(
-            port=vif['id'], vif_type=vif['type']
-        ) from exc
-    if not isinstance(found, _USABLE):
-        raise exception.PortNotSupported(port=vif['id'], vif_type=vif['type'])
-    profile = found.port_profile if 'port_profile' in found else None
-    if profile is not None:
-        # The port is of a device that we make: os-vif adds it to the switch,
-        # which it leaves to libvirt otherwise, and makes no tap of its name.
-        for field, value in (('create_port', True), ('create_tap', False)):
-            if field in profile.fields:
-                setattr(profile, field, value)
-    return found
-
-
 class Network:
     """Ports of the servers of this host."""
 
@@ -160,7 +120,7 @@ class Network:
         :raises: VirtualInterfacePlugException
         """
         for vif in network_info:
-            _convert(vif)
+            binding.convert(vif)
 
     def waiting(
         self, instance: Any, network_info: Iterable[Any]
@@ -203,7 +163,7 @@ class Network:
             :meth:`check` does
         """
         vifs = list(network_info)
-        ports = [_convert(vif) for vif in vifs]
+        ports = [binding.convert(vif) for vif in vifs]
         if not vifs:
             return []
         made = []
@@ -288,7 +248,11 @@ class Network:
         failed = []
         for vif in vifs:
             try:
-                self._unplug(instance, self._last_known(vif), nic.device(vif))
+                self._unplug(
+                    instance,
+                    binding.last_known(vif, self._bridge),
+                    nic.device(vif),
+                )
             except nova_exception.VirtualInterfaceUnplugException as exc:
                 LOG.exception(
                     'Could not unplug port %s', vif['id'], instance=instance
@@ -298,30 +262,6 @@ class Network:
             raise nova_exception.VirtualInterfaceUnplugException(
                 reason='; '.join(failed)
             )
-
-    def _last_known(self, vif: Any) -> Any:
-        try:
-            return _convert(vif)
-        except nova_exception.VirtualInterfacePlugException:
-            return self._assumed(vif)
-
-    def _assumed(self, vif: Any) -> Any:
-        """A port of Open vSwitch, of the name that Nova gives its device.
-
-        os-vif finds the parts of a hybrid plug by the port's id.
-        """
-        network = vif['network'] or {}
-        return os_vif_vif.VIFOpenVSwitch(
-            id=vif['id'],
-            vif_name=nic.device(vif),
-            plugin='ovs',
-            network=os_vif_network.Network(
-                bridge=network.get('bridge') or self._bridge
-            ),
-            port_profile=os_vif_vif.VIFPortProfileOpenVSwitch(
-                interface_id=vif['id']
-            ),
-        )
 
     def _unplug(self, instance: Any, port: Any, device: str) -> None:
         """Take away both: the port where one fails, and the other."""

@@ -21,7 +21,6 @@ import fixtures
 from nova import exception as nova_exception
 from os_vif import exception as os_vif_exception
 from os_vif import objects
-from os_vif.objects import vif as os_vif_vif
 from oslotest import base
 
 from novadocker import exception
@@ -143,34 +142,6 @@ class NetworkTestCase(base.BaseTestCase):
 class CheckTestCase(NetworkTestCase):
     def test_port_of_open_vswitch(self):
         self.network.check([ports.vif(), ports.hybrid(ports.vif())])
-
-    def test_port_that_is_not_bound(self):
-        for kind in ('binding_failed', 'unbound'):
-            vif = ports.vif(type=kind)
-            error = self.assertRaises(
-                nova_exception.VirtualInterfacePlugException,
-                self.network.check,
-                [vif],
-            )
-            self.assertIn(vif['id'], str(error))
-
-    def test_port_that_no_container_can_use(self):
-        for changes in (
-            {'type': 'hw_veb'},
-            {'type': 'macvtap'},
-            {'type': 'no such type'},
-            {'vnic_type': 'direct', 'profile': {'pci_slot': '0000:00:01.0'}},
-            {
-                'type': 'vhostuser',
-                'details': {'vhostuser_socket': '/run/x'},
-            },
-        ):
-            vif = ports.vif(**changes)
-            error = self.assertRaises(
-                exception.PortNotSupported, self.network.check, [vif]
-            )
-            self.assertIn(vif['id'], str(error))
-            self.assertIn(vif['type'], str(error))
 
     def test_plug_checks_all_before_it_makes_one(self):
         self.assertRaises(
@@ -329,19 +300,6 @@ class UnplugTestCase(NetworkTestCase):
         self.assertEqual(
             ['os-vif unplug', 'delete'], self.host.steps(vif['devname'])
         )
-
-    def test_unbound_port(self):
-        known = []
-        self.patch('os_vif.unplug', lambda vif, info: known.append(vif))
-        vif = ports.vif()
-        self.network.unplug(self.instance, [ports.unbound(vif)])
-        (found,) = known
-        self.assertIsInstance(found, os_vif_vif.VIFOpenVSwitch)
-        self.assertEqual(
-            (vif['id'], vif['devname'], 'br-ndt', 'ovs'),
-            (found.id, found.vif_name, found.network.bridge, found.plugin),
-        )
-        self.assertEqual(['delete'], self.host.steps(vif['devname']))
 
     def test_port_of_which_only_the_id_is_known(self):
         port = str(uuid.uuid4())
