@@ -71,7 +71,7 @@ def _netlink() -> Iterator[Any]:
 @contextlib.contextmanager
 def _namespace(pid: int, netns: int) -> Iterator[int]:
     """Open a namespace, and hold it for as long as it is needed."""
-    opened = os.open(f'/proc/{pid:d}/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    opened = os.open(of_process(pid), os.O_RDONLY | os.O_CLOEXEC)
     try:
         if os.fstat(opened).st_ino != netns:
             raise ProcessLookupError(
@@ -116,7 +116,7 @@ def _delete(ipr: Any, link: Any) -> None:
 @privsep.sys_admin_pctxt.entrypoint
 def inode(pid: int) -> int:
     """The inode of the network namespace that a process is in."""
-    return os.stat(f'/proc/{pid:d}/ns/net').st_ino
+    return os.stat(of_process(pid)).st_ino
 
 
 @privsep.sys_admin_pctxt.entrypoint
@@ -221,6 +221,19 @@ def delete(device: str) -> None:
             _delete(ipr, link)
 
 
+def of_process(pid: int) -> str:
+    """The path by which a process names its network namespace."""
+    return f'/proc/{pid:d}/ns/net'
+
+
+def target(name: str) -> str | None:
+    """Where the name of a namespace leads to. Needs no privilege."""
+    try:
+        return os.readlink(NETNS_DIR / name)
+    except OSError:
+        return None
+
+
 def _link_path(name: str) -> pathlib.Path:
     if not _LINK_NAME.fullmatch(name):
         raise OSError(errno.EINVAL, f'{name} is not a name of ours')
@@ -239,16 +252,22 @@ def _is_ours(path: pathlib.Path) -> bool:
 
 
 @privsep.sys_admin_pctxt.entrypoint
-def link(name: str, pid: int, netns: int) -> None:
-    """Let ``ip netns exec`` know a namespace by a name."""
+def link(name: str, pid: int, netns: int) -> bool:
+    """Let ``ip netns exec`` know a namespace by a name.
+
+    :returns: whether the name was not there, or led elsewhere
+    """
     path = _link_path(name)
+    wanted = of_process(pid)
     with _namespace(pid, netns):
         NETNS_DIR.mkdir(mode=0o755, exist_ok=True)
-        _is_ours(path)
+        if _is_ours(path) and os.readlink(path) == wanted:
+            return False
         draft = path.with_name(f'.{name}.{os.getpid()}')
         draft.unlink(missing_ok=True)
-        draft.symlink_to(f'/proc/{pid:d}/ns/net')
+        draft.symlink_to(wanted)
         draft.replace(path)
+        return True
 
 
 @privsep.sys_admin_pctxt.entrypoint
@@ -257,3 +276,21 @@ def unlink(name: str) -> None:
     path = _link_path(name)
     if _is_ours(path):
         path.unlink(missing_ok=True)
+
+
+@privsep.sys_admin_pctxt.entrypoint
+def sweep() -> list[str]:
+    """Forget the names of namespaces that have gone; returns them.
+
+    They lead nowhere, whoever of the nova-compute services of this host has
+    given them. The directory is there afterwards.
+    """
+    NETNS_DIR.mkdir(mode=0o755, parents=True, exist_ok=True)
+    gone = []
+    for path in NETNS_DIR.glob('nova-*'):
+        if not _LINK_NAME.fullmatch(path.name) or not path.is_symlink():
+            continue
+        if _is_ours(path) and not path.exists():
+            path.unlink(missing_ok=True)
+            gone.append(path.name)
+    return gone

@@ -72,13 +72,17 @@ class Route(TypedDict):
 
 
 class Nic(TypedDict):
-    """A NIC as it shall be; ``device`` is its end on the host."""
+    """A NIC as it shall be; ``device`` is its end on the host.
+
+    ``withdrawn`` are addresses that it had once and shall not have.
+    """
 
     name: str
     device: str
     mac: str
     mtu: int
     addresses: Sequence[Address]
+    withdrawn: Sequence[Address]
     routes: Sequence[Route]
     tx_offload: bool
 
@@ -114,7 +118,8 @@ def configure(ipr: Any, nic: Nic) -> None:
     """Give a NIC its addresses and routes, and set it up.
 
     Addresses that somebody inside has added stay, and so do routes that are
-    not of the protocol ``static``.
+    not of the protocol ``static``. Those that were withdrawn from the port
+    go.
     """
     link = find(ipr, nic['name'])
     if link is None:
@@ -126,7 +131,7 @@ def configure(ipr: Any, nic: Nic) -> None:
     if not nic['tx_offload']:
         _tx_offload_off(nic['name'])
     ipr.link('set', index=link['index'], state='up', mtu=nic['mtu'])
-    _set_addresses(ipr, link['index'], nic['addresses'])
+    _set_addresses(ipr, link['index'], nic)
     _set_routes(ipr, link['index'], nic['routes'])
 
 
@@ -168,9 +173,17 @@ def _addresses(ipr: Any, index: int) -> set[tuple[str, int]]:
     }
 
 
-def _set_addresses(ipr: Any, index: int, wanted: Sequence[Address]) -> None:
+def _set_addresses(ipr: Any, index: int, nic: Nic) -> None:
     there = _addresses(ipr, index)
-    for address in wanted:
+    for address in nic['withdrawn']:
+        if (address['ip'], address['prefix']) in there:
+            ipr.addr(
+                'del',
+                index=index,
+                address=address['ip'],
+                prefixlen=address['prefix'],
+            )
+    for address in nic['addresses']:
         found = ipaddress.ip_interface(f'{address["ip"]}/{address["prefix"]}')
         if (str(found.ip), address['prefix']) in there:
             continue

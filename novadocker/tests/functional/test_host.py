@@ -13,12 +13,14 @@
 """The host as Nova sees it, and what a restart of nova-compute finds."""
 
 import contextlib
+import pathlib
 from unittest import mock
 
 from oslo_utils import uuidutils
 import requests
 
 from novadocker.tests.fixtures import images
+from novadocker.tests.fixtures import ovs
 from novadocker.tests.functional import base
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
@@ -139,10 +141,51 @@ class HostTestCase(base.FunctionalTestCase):
         server = self.boot()
         self.compute.stop()
         self.client.kill(self.info(server).id)
+        self.start_again()
+        # Within a second or two, not with the audit of ten minutes later.
+        self.wait_for_status(server, 'SHUTOFF')
+
+    def start_again(self):
         self.compute = self.start_service('compute', host=self.host)
         self.addCleanup(self.compute.stop)
-        self.periodic()
-        self.wait_for_status(server, 'SHUTOFF')
+
+    def boot_host(self):
+        """What is left of servers when their host starts."""
+        running, stopped = self.boot(), self.boot()
+        self.act(stopped, 'os-stop', 'SHUTOFF')
+        self.compute.stop()
+        for row in self.containers():
+            if row.state.alive:
+                self.client.kill(row.id)
+        for server in (running, stopped):
+            name = naming.instance_name(server['id'])
+            pathlib.Path('/run/netns', name).unlink()
+        self.assertNotIn('tap', ovs.run('ip', '-o', 'link'))
+        self.start_again()
+        return running, stopped
+
+    def test_host_starts_and_resumes_its_servers(self):
+        self.flags(resume_guests_state_on_host_boot=True)
+        running, stopped = self.boot_host()
+        self.wait_for(
+            lambda: self.info(running).state is State.RUNNING, 'it is off'
+        )
+        self.wait_for_status(running, 'ACTIVE')
+        self.assertIn('192.168.1', self.inside(running, 'ip addr show eth0'))
+        self.wait_for_status(stopped, 'SHUTOFF')
+        self.act(stopped, 'os-start', 'ACTIVE')
+        for server in (running, stopped):
+            self.delete(server)
+        self.assert_nothing_left(running)
+
+    def test_host_starts_and_leaves_its_servers_off(self):
+        running, stopped = self.boot_host()
+        self.wait_for_status(running, 'SHUTOFF')
+        self.act(running, 'os-start', 'ACTIVE')
+        self.assertIn('192.168.1', self.inside(running, 'ip addr show eth0'))
+        for server in (running, stopped):
+            self.delete(server)
+        self.assert_nothing_left(running)
 
     def test_requests_do_not_grow_with_the_servers(self):
         few = self.requests_of_periodic_tasks(1)

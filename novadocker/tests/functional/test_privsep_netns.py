@@ -49,6 +49,7 @@ def a_nic(*addresses, routes=(), **changes):
         'mac': MAC,
         'mtu': 1450,
         'addresses': [{'ip': ip, 'prefix': int(bits)} for ip, bits in pairs],
+        'withdrawn': [],
         'routes': [
             {'destination': to, 'gateway': gateway, 'onlink': onlink}
             for to, gateway, onlink in routes

@@ -33,6 +33,7 @@ from novadocker.virt.docker import console
 from novadocker.virt.docker import events
 from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
+from novadocker.virt.docker import host_watch
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import network
@@ -73,8 +74,10 @@ class DockerDriver(driver.ComputeDriver):
         sandboxes = sandbox.Sandboxes(
             client, host, architecture, server_settings
         )
+        net = network.Network(self.virtapi, settings.network())
+        net.sweep()
         self._ports = ports.Ports(
-            network.Network(self.virtapi, settings.network()),
+            net,
             sandboxes,
             checkpoint.Checkpoints(CONF.instances_path),
         )
@@ -89,12 +92,15 @@ class DockerDriver(driver.ComputeDriver):
         self._lifecycle = lifecycle.Lifecycle(rooms, host, server_settings)
         self._console = console.Console(client)
         self._host = docker_host.Host(client, seen, host, self._reserved())
-        self._healer = healing.Healer(self._lifecycle)
-        self._healer.start()
+        self._healer = healing.Healer(self._lifecycle, self._ports, seen, host)
         self._events = events.Events(
-            client, seen, host, self.emit_event, self._healer.heal
+            client, seen, host, self.emit_event, self._healer
         )
-        self._events.start()
+        self._watch = host_watch.HostWatch(
+            self._ports, net.names, self._healer.mend
+        )
+        for one in (self._healer, self._events, self._watch):
+            one.start()
 
     def _reserved(self) -> docker_host.Reserved:
         return docker_host.Reserved(
@@ -104,8 +110,8 @@ class DockerDriver(driver.ComputeDriver):
         )
 
     def cleanup_host(self, host: str) -> None:
-        self._events.stop()
-        self._healer.stop()
+        for one in (self._watch, self._events, self._healer):
+            one.stop()
 
     # The host
 
@@ -113,6 +119,8 @@ class DockerDriver(driver.ComputeDriver):
         return [self._nodename]
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        # Nova asks when it has resumed the servers that it wants to run.
+        self._healer.settle(self._events.ended)
         return self._host.resources()
 
     def update_provider_tree(

@@ -22,6 +22,7 @@ import heapq
 import itertools
 import threading
 import time
+from typing import Protocol
 
 from nova.virt import event as virtevent
 from oslo_log import log as logging
@@ -35,7 +36,15 @@ from novadocker.virt.docker import observed
 LOG = logging.getLogger(__name__)
 
 Emit = Callable[[virtevent.LifecycleEvent], None]
-Heal = Callable[[str, Callable[[], None]], None]
+
+
+class Healer(Protocol):
+    """Repairs servers; see healing.Healer."""
+
+    def heal(self, uuid: str, otherwise: Callable[[], None]) -> None: ...
+
+    def mend(self, uuid: str, cause: str) -> None: ...
+
 
 # Seconds between tries to reach an engine that has gone away.
 RETRY = (0.5, 1, 2, 5)
@@ -44,6 +53,8 @@ RETRY = (0.5, 1, 2, 5)
 # process that ends as soon as it is started would go unnoticed until the
 # hourly audit. A server's end is told again after these seconds.
 REPEAT_STOPPED = (0, 2, 10)
+
+_SANDBOX_ENDED = 'its sandbox has ended'
 
 _TRANSITIONS = {
     model.EventAction.START: virtevent.EVENT_LIFECYCLE_STARTED,
@@ -162,13 +173,14 @@ class Events:
         seen: observed.Observed,
         host: str,
         emit: Emit,
-        heal: Heal,
+        healer: Healer,
     ) -> None:
-        """:param heal: is told of servers that the engine took down with it"""
+        """:param healer: is told of servers that are not as they should be"""
         self._client = client
-        self._heal = heal
+        self._healer = healer
         self._observed = seen
-        self._filter = naming.host_filter(host, naming.ROLE_INSTANCE)
+        self._filter = naming.host_filter(host)
+        self._sandboxes = naming.host_filter(host, naming.ROLE_SANDBOX)
         self._announcer = Announcer(emit, seen)
         self._stopped = threading.Event()
         self._stream: engine.EventStream | None = None
@@ -230,16 +242,36 @@ class Events:
             if before.alive and not state.alive:
                 # It may have ended by itself, which cannot be told from
                 # here: then it will do so again.
-                self._heal(uuid, tell)
+                self._healer.heal(uuid, tell)
             else:
                 tell()
         self._announcer.states = states
+        self._check_sandboxes()
+
+    def _check_sandboxes(self) -> None:
+        """Find servers whose sandbox has died while nobody listened."""
+        alive = {
+            naming.instance_uuid(row.labels)
+            for row in self._client.list_containers(self._sandboxes)
+            if row.state.alive
+        }
+        for uuid, row in self._observed.instances().items():
+            if row.state.alive and uuid not in alive:
+                self._healer.mend(uuid, _SANDBOX_ENDED)
+
+    def ended(self, uuid: str) -> None:
+        """Tell Nova of a server that does not run, if that is still so."""
+        self._announcer.announce(uuid, virtevent.EVENT_LIFECYCLE_STOPPED)
 
     def _handle(self, event: model.Event) -> None:
-        self._observed.changed()
         uuid = naming.instance_uuid(event.labels)
         if uuid is None:
             return
+        if naming.is_sandbox(event.labels):
+            if event.action is model.EventAction.DIE:
+                self._healer.mend(uuid, _SANDBOX_ENDED)
+            return
+        self._observed.changed()
         if event.action is model.EventAction.OOM:
             self._out_of_memory.add(event.container_id)
         if event.action is model.EventAction.START:

@@ -19,6 +19,7 @@ second container for the same instance.
 
 from collections.abc import Mapping
 import dataclasses
+import re
 
 _PREFIX = 'org.openstack.nova.docker.'
 LABEL_INSTANCE = _PREFIX + 'instance'
@@ -30,6 +31,8 @@ LABEL_DISK_GB = _PREFIX + 'disk-gb'
 
 ROLE_INSTANCE = 'instance'
 ROLE_SANDBOX = 'sandbox'
+
+_NAME = re.compile(r'nova-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})')
 
 IMAGE_REPOSITORY = 'nova-docker/glance'
 SNAPSHOT_REPOSITORY = 'nova-docker/snapshot'
@@ -56,6 +59,12 @@ class Usage:
 def instance_name(uuid: str) -> str:
     """The name of an instance container, and of its netns link."""
     return f'nova-{uuid}'
+
+
+def named_instance(name: str) -> str | None:
+    """The instance whose container or netns link has this name."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else None
 
 
 def sandbox_name(uuid: str) -> str:
@@ -97,6 +106,10 @@ def host_filter(host: str, role: str | None = None) -> dict[str, str]:
 def instance_uuid(labels: Mapping[str, str]) -> str | None:
     """The instance that a container with these labels belongs to."""
     return labels.get(LABEL_INSTANCE)
+
+
+def is_sandbox(labels: Mapping[str, str]) -> bool:
+    return labels.get(LABEL_ROLE) == ROLE_SANDBOX
 
 
 def usage_labels(usage: Usage) -> dict[str, str]:

@@ -38,6 +38,7 @@ from oslo_log import log as logging
 from novadocker import exception
 import novadocker.privsep.netns
 from novadocker.virt.docker import binding
+from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import nic
 from novadocker.virt.docker import undo as undoing
@@ -106,7 +107,12 @@ def load(vifs: Iterable[Mapping[str, Any]]) -> network_model.NetworkInfo:
 
 
 class Network:
-    """Ports of the servers of this host."""
+    """Ports of the servers of this host.
+
+    :ivar names: the directory where namespaces have their names
+    """
+
+    names = novadocker.privsep.netns.NETNS_DIR
 
     def __init__(self, virtapi: Any, settings: NetworkSettings) -> None:
         self._events = vif_events.VifEvents(
@@ -149,15 +155,16 @@ class Network:
         instance: Any,
         network_info: Iterable[Any],
         sandbox: Sandbox,
-        names: Mapping[str, str] | None = None,
+        known: checkpoint.Checkpoint | None = None,
     ) -> list[Any]:
         """Give a namespace the NICs of all ports.
 
         What is there and right stays untouched. Where a port fails, those
         that this call has made are taken back.
 
-        :param names: those that NICs had in an earlier life of the
-            namespace, by the device of the host
+        :param known: what was plugged before, maybe in an earlier life of
+            the namespace: NICs keep their names, and lose the fixed IPs that
+            their ports have lost
         :returns: the ports of the NICs that were made
         :raises: NetworkSetupFailed; VirtualInterfacePlugException as
             :meth:`check` does
@@ -170,12 +177,8 @@ class Network:
         with undoing.Undo(instance) as undo:
             with _failing(vifs[0]['id']):
                 there = self.interfaces(sandbox)
-            known = {
-                **(names or {}),
-                **{one.device: one.name for one in there},
-            }
             for vif, port, wanted in zip(
-                vifs, ports, nic.nics(vifs, known), strict=True
+                vifs, ports, _wanted(vifs, there, known), strict=True
             ):
                 with _failing(wanted.port_id):
                     if not any(one.is_end_of(wanted) for one in there):
@@ -266,16 +269,22 @@ class Network:
     def _unplug(self, instance: Any, port: Any, device: str) -> None:
         """Take away both: the port where one fails, and the other."""
         info = os_vif_util.nova_to_osvif_instance(instance)
-        steps: Sequence[Callable[[], None]] = (
-            lambda: os_vif.unplug(port, info),
-            lambda: novadocker.privsep.netns.delete(device),
-        )
         errors: list[Exception] = []
-        for step in steps:
+
+        def attempt(step: Callable[[], None]) -> None:
             try:
                 step()
             except (os_vif_exception.ExceptionBase, OSError) as exc:
                 errors.append(exc)
+
+        attempt(lambda: os_vif.unplug(port, info))
+        failed = errors.copy()
+        attempt(lambda: novadocker.privsep.netns.delete(device))
+        if failed:
+            # The device may have gone, with its namespace, while os-vif was
+            # at it. It is not there any more.
+            errors.remove(failed[0])
+            attempt(lambda: os_vif.unplug(port, info))
         if errors:
             raise nova_exception.VirtualInterfaceUnplugException(
                 reason='; '.join(str(error) for error in errors)
@@ -301,14 +310,44 @@ class Network:
             )
         ]
 
-    def link(self, uuid: str, sandbox: Sandbox) -> None:
-        """Let ``ip netns exec nova-<uuid>`` work on the host."""
-        novadocker.privsep.netns.link(
+    def link(self, uuid: str, sandbox: Sandbox) -> bool:
+        """Let ``ip netns exec nova-<uuid>`` work on the host.
+
+        :returns: whether it did not before
+        """
+        made: bool = novadocker.privsep.netns.link(
             naming.instance_name(uuid), sandbox.pid, sandbox.netns
         )
+        return made
+
+    def is_linked(self, uuid: str, pid: int) -> bool:
+        """Whether it works, by way of this process."""
+        return novadocker.privsep.netns.target(
+            naming.instance_name(uuid)
+        ) == novadocker.privsep.netns.of_process(pid)
 
     def unlink(self, uuid: str) -> None:
         novadocker.privsep.netns.unlink(naming.instance_name(uuid))
+
+    def sweep(self) -> None:
+        """Forget the names of namespaces that a crash has left behind."""
+        for name in novadocker.privsep.netns.sweep():
+            LOG.warning('Removed the stale link %s to a namespace', name)
+
+
+def _wanted(
+    vifs: Sequence[Any],
+    there: Iterable[Interface],
+    known: checkpoint.Checkpoint | None,
+) -> list[nic.Nic]:
+    """The NICs of ports, under the names that they have or had."""
+    names = dict(known.names) if known else {}
+    names.update({one.device: one.name for one in there})
+    lost = nic.withdrawn(known.vifs if known else (), vifs)
+    return [
+        dataclasses.replace(one, withdrawn=lost[one.port_id])
+        for one in nic.nics(vifs, names)
+    ]
 
 
 @contextlib.contextmanager

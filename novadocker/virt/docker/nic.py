@@ -67,6 +67,7 @@ class Nic:
 
     :ivar name: inside, ``eth0`` and so on
     :ivar device: the end on the host
+    :ivar withdrawn: fixed IPs that the port had before, and has no more
     :ivar dns: addresses of its name servers
     :ivar tx_offload: whether packets may leave it with their checksums yet
         to be filled in. A userspace datapath does not do that, and whoever
@@ -79,6 +80,7 @@ class Nic:
     mac: str
     mtu: int
     addresses: tuple[Address, ...] = ()
+    withdrawn: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
     dns: tuple[str, ...] = ()
     tx_offload: bool = True
@@ -143,15 +145,33 @@ def _nic(vif: Mapping[str, Any], name: str) -> Nic:
         device=device(vif),
         mac=vif['address'].lower(),
         mtu=network['meta'].get('mtu') or _DEFAULT_MTU,
-        addresses=tuple(
-            Address(ip['address'], _cidr(subnet).prefixlen)
-            for subnet in subnets
-            for ip in subnet['ips']
-        ),
+        addresses=_addresses(vif),
         routes=_routes(subnets),
         dns=_unique(server for one in subnets for server in _dns(one)),
         tx_offload=details.get('datapath_type') != _USERSPACE,
     )
+
+
+def _addresses(vif: Mapping[str, Any]) -> tuple[Address, ...]:
+    return tuple(
+        Address(ip['address'], _cidr(subnet).prefixlen)
+        for subnet in vif['network']['subnets']
+        for ip in subnet['ips']
+    )
+
+
+def withdrawn(
+    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]
+) -> dict[str, tuple[Address, ...]]:
+    """The fixed IPs that ports have lost, by the ports' ids."""
+    had = {vif['id']: _addresses(vif) for vif in before}
+    lost = {}
+    for vif in after:
+        has = _addresses(vif)
+        lost[vif['id']] = tuple(
+            one for one in had.get(vif['id'], ()) if one not in has
+        )
+    return lost
 
 
 def _cidr(subnet: Mapping[str, Any]) -> _IPNetwork:

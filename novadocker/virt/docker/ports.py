@@ -13,8 +13,12 @@
 """The ports of one server: plugged, remembered, and given back."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 from typing import Any
+
+from oslo_concurrency import lockutils
+from oslo_log import log as logging
 
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import network
@@ -22,9 +26,15 @@ from novadocker.virt.docker import nic
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import undo as undoing
 
+LOG = logging.getLogger(__name__)
+
 
 class Ports:
-    """Keeps sandboxes, the network, and what is remembered of it together."""
+    """Keeps sandboxes, the network, and what is remembered of it together.
+
+    Nova's operations and repairs may meet at one server: what changes its
+    ports is done by one of them at a time.
+    """
 
     def __init__(
         self,
@@ -35,6 +45,10 @@ class Ports:
         self._network = net
         self._sandboxes = sandboxes
         self._checkpoints = checkpoints
+        # The servers of the devices that are plugged here.
+        self._owners: dict[str, str] = {}
+        # The processes that the names of servers' namespaces lead to.
+        self._holders: dict[str, int] = {}
 
     # A server on its way to running
 
@@ -49,6 +63,8 @@ class Ports:
     ) -> Iterator[None]:
         """Plug all ports; at the end of the block Neutron has wired them.
 
+        Ports that the server has no more are taken from it.
+
         :param wait: for that; without it only this host's part is done
         :raises: NetworkSetupFailed, VirtualInterfacePlugException
         """
@@ -56,9 +72,23 @@ class Ports:
         # Neutron has nothing to say of a port that was there before.
         missing = self._network.missing(network_info, box)
         with self._network.waiting(instance, missing if wait else []):
-            self._connect(instance, network_info, box, undo)
+            with _alone(instance.uuid):
+                self._withdraw(instance, network_info)
+                self._connect(instance, network_info, box, undo)
             yield
         self._network.announce(missing, box)
+
+    def _withdraw(self, instance: Any, network_info: Any) -> None:
+        """Unplug what was plugged, and is not the server's any more.
+
+        Nova may have been away when Neutron told of a port that was deleted.
+        """
+        ids = {vif['id'] for vif in network_info}
+        gone = [
+            vif for vif in self._plugged(instance.uuid) if vif['id'] not in ids
+        ]
+        if gone:
+            self._network.unplug(instance, gone)
 
     def _connect(
         self,
@@ -66,16 +96,23 @@ class Ports:
         network_info: Any,
         box: sandbox.Sandbox,
         undo: undoing.Undo,
-    ) -> None:
-        """Give the sandbox its ports; ones that are right are left alone."""
+    ) -> list[str]:
+        """Give the sandbox its ports; ones that are right are left alone.
+
+        :returns: what has been done, in words
+        """
         known = self._checkpoints.read(instance.uuid)
-        names = self._remember(instance, network_info, box, known)
-        plugged = self._network.plug(instance, network_info, box, names)
+        self._remember(instance, network_info, box, known)
+        plugged = self._network.plug(instance, network_info, box, known)
         undo.callback(self._network.unplug, instance, plugged)
         if plugged or known is None or known.netns != box.netns:
             # Otherwise left alone: the files are the server's to change.
             self._sandboxes.write_names(box, instance, network_info)
-        self._network.link(instance.uuid, box)
+        done = [f'plugged port {vif["id"]}' for vif in plugged]
+        self._holders[instance.uuid] = box.pid
+        if self._network.link(instance.uuid, box):
+            done.append('named its network namespace')
+        return done
 
     def _remember(
         self,
@@ -83,8 +120,8 @@ class Ports:
         network_info: Any,
         box: sandbox.Sandbox,
         known: checkpoint.Checkpoint | None,
-    ) -> dict[str, str]:
-        """Write down what is to be plugged; returns the names of the NICs.
+    ) -> None:
+        """Write down what is to be plugged.
 
         A NIC keeps its name when one before it goes, and over every start.
 
@@ -93,13 +130,13 @@ class Ports:
         vifs = list(network_info)
         named = nic.names(vifs, known.names if known else {})
         names = {nic.device(vif): named[vif['id']] for vif in vifs}
+        self._owners.update(dict.fromkeys(names, instance.uuid))
         self._checkpoints.write(
             instance.uuid,
             checkpoint.Checkpoint(
                 box.id, box.netns, tuple(network.dump(vifs)), names
             ),
         )
-        return names
 
     # A server that runs, or could
 
@@ -110,11 +147,59 @@ class Ports:
         will do it.
         """
         self._network.check(network_info)
-        box = self._sandboxes.find(instance.uuid)
-        if box is None:
-            return
+        with _alone(instance.uuid):
+            box = self._sandboxes.find(instance.uuid)
+            if box is not None:
+                done = self._repair(instance, network_info, box)
+                _tell(instance, 'it was found incomplete', done)
+
+    def mend(self, instance: Any, cause: str) -> None:
+        """Make good what has happened to the network of a running server.
+
+        It gets back what was plugged last: that is known here, and needs no
+        word of Neutron.
+
+        :param cause: what has happened, for the log
+        """
+        uuid = instance.uuid
+        with _alone(uuid):
+            # One whose process has ended is being removed, or will be
+            # started; both see to its ports.
+            box = self._sandboxes.find(uuid)
+            if box is None or not self._sandboxes.in_use(uuid):
+                return
+            vifs = self._plugged(uuid) or instance.get_network_info()
+            _tell(instance, cause, self._repair(instance, vifs, box))
+
+    def _repair(
+        self, instance: Any, network_info: Any, box: sandbox.Sandbox
+    ) -> list[str]:
         with undoing.Undo(instance) as undo:
-            self._connect(instance, network_info, box, undo)
+            return self._connect(instance, network_info, box, undo)
+
+    def in_use(self, uuid: str) -> bool:
+        """Whether a server has processes, and so a use for its ports."""
+        return self._sandboxes.in_use(uuid)
+
+    def unname(self, uuid: str) -> None:
+        """Take the name from the namespace of a server, if that is gone."""
+        with _alone(uuid):
+            if uuid in self._holders and self._sandboxes.find(uuid) is None:
+                self._holders.pop(uuid, None)
+                self._network.unlink(uuid)
+
+    def owner(self, device: str) -> str | None:
+        """The server whose port a device of the host is the end of."""
+        return self._owners.get(device)
+
+    def is_named(self, uuid: str) -> bool:
+        """Whether a server's namespace has its name, if it shall have one."""
+        pid = self._holders.get(uuid)
+        return pid is None or self._network.is_linked(uuid, pid)
+
+    def servers(self) -> set[str]:
+        """Those of which ports were plugged."""
+        return set(self._owners.values())
 
     def attach(self, instance: Any, vif: Any) -> None:
         """Give a server one port more, in whatever state it is.
@@ -123,27 +208,28 @@ class Ports:
         """
         vifs = [*_others(instance, vif), vif]
         self._network.check([vif])
-        box = self._sandboxes.find(instance.uuid)
-        if box is None:
-            return
-        known = self._checkpoints.read(instance.uuid)
-        with undoing.Undo(instance) as undo:
-            undo.callback(self._remember, instance, vifs[:-1], box, known)
-            self._connect(instance, vifs, box, undo)
+        with _alone(instance.uuid):
+            box = self._sandboxes.find(instance.uuid)
+            if box is None:
+                return
+            known = self._checkpoints.read(instance.uuid)
+            with undoing.Undo(instance) as undo:
+                undo.callback(self._remember, instance, vifs[:-1], box, known)
+                self._connect(instance, vifs, box, undo)
 
     def detach(self, instance: Any, vif: Any) -> None:
         """Take a port from a server; one that it has not is success.
 
         What went through it goes through the others from now on.
         """
-        self._network.unplug(instance, self._known(instance.uuid, [vif]))
-        box = self._sandboxes.find(instance.uuid)
-        if box is None:
-            return
         vifs = _others(instance, vif)
-        with undoing.Undo(instance) as undo:
-            self._connect(instance, vifs, box, undo)
-        self._sandboxes.write_names(box, instance, vifs)
+        with _alone(instance.uuid):
+            self._network.unplug(instance, self._known(instance.uuid, [vif]))
+            box = self._sandboxes.find(instance.uuid)
+            if box is None:
+                return
+            self._repair(instance, vifs, box)
+            self._sandboxes.write_names(box, instance, vifs)
 
     def _known(self, uuid: str, vifs: Any) -> list[Any]:
         """These ports as they were when they were plugged.
@@ -161,23 +247,50 @@ class Ports:
     # The end
 
     def unplug(self, instance: Any, network_info: Any) -> None:
-        self._network.unplug(instance, network_info)
+        with _alone(instance.uuid):
+            self._network.unplug(instance, network_info)
 
     def unplug_all(self, instance: Any, network_info: Any) -> None:
         """Unplug what was plugged, and what Nova believes to be."""
-        plugged = self._plugged(instance.uuid)
-        ids = {vif['id'] for vif in plugged}
-        self._network.unlink(instance.uuid)
-        self._network.unplug(
-            instance,
-            plugged
-            + [vif for vif in network_info or () if vif['id'] not in ids],
-        )
+        with _alone(instance.uuid):
+            plugged = self._plugged(instance.uuid)
+            ids = {vif['id'] for vif in plugged}
+            believed = [
+                vif for vif in network_info or () if vif['id'] not in ids
+            ]
+            self._disown(instance.uuid)
+            self._network.unlink(instance.uuid)
+            self._network.unplug(instance, plugged + believed)
+
+    def _disown(self, uuid: str) -> None:
+        """Expect nothing any more of what a server has on the host."""
+        self._holders.pop(uuid, None)
+        for device, owner in list(self._owners.items()):
+            if owner == uuid:
+                self._owners.pop(device, None)
 
     def forget(self, uuid: str) -> None:
         """Forget a server whose ports are unplugged."""
+        self._disown(uuid)
         self._network.unlink(uuid)
         self._checkpoints.remove(uuid)
+
+
+@contextlib.contextmanager
+def _alone(uuid: str) -> Iterator[None]:
+    """Keep others from the ports of a server."""
+    with lockutils.lock(f'novadocker-ports-{uuid}'):
+        yield
+
+
+def _tell(instance: Any, cause: str, done: Sequence[str]) -> None:
+    """Say what has been repaired, in a line for each server."""
+    if done:
+        LOG.warning(
+            'Repaired the network of this server, since %(cause)s: %(done)s',
+            {'cause': cause, 'done': ', '.join(done)},
+            instance=instance,
+        )
 
 
 def _others(instance: Any, vif: Any) -> list[Any]:

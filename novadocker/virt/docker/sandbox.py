@@ -12,6 +12,7 @@
 
 """The sandbox: the container that owns an instance's network namespace."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -26,12 +27,16 @@ from novadocker.virt.docker import pause
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import undo as undoing
 
+# How the engine says whose namespace a container has joined.
+_JOINED = 'container:'
+
 
 @dataclasses.dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox.
+    """A sandbox with a namespace that lives.
 
-    :ivar pid: of its only process, on the host
+    :ivar pid: of a process in the namespace, on the host: the sandbox's own,
+        or that of the server where the sandbox has died under it
     :ivar netns: inode of its network namespace, which tells this life of the
         sandbox from an earlier one, and its pid from a reused one
     """
@@ -72,7 +77,7 @@ class Sandboxes:
 
         A sandbox that has died is started again rather than replaced, since
         the instance container is tied to it by its id for ever. Its namespace
-        is then a new, empty one.
+        is then a new, empty one: that is not done under a server that runs.
         """
         running = self.find(instance.uuid)
         if running is not None:
@@ -102,20 +107,29 @@ class Sandboxes:
             self._client.create(wanted)
 
     def find(self, uuid: str) -> Sandbox | None:
-        """The instance's sandbox, None if it does not run."""
+        """The instance's sandbox, None if nothing lives in its namespace.
+
+        Where somebody has ended the sandbox of a server that runs, the
+        server's own processes hold the namespace.
+        """
+        found = self._alive(naming.sandbox_name(uuid))
+        if found is not None:
+            return _described(found, found.id)
+        found = self._alive(naming.instance_name(uuid))
+        if found is not None:
+            return _described(found, found.network.removeprefix(_JOINED))
+        return None
+
+    def in_use(self, uuid: str) -> bool:
+        """Whether the instance has processes of its own."""
+        return self._alive(naming.instance_name(uuid)) is not None
+
+    def _alive(self, container: str) -> model.ContainerInfo | None:
         try:
-            found = self._client.inspect(naming.sandbox_name(uuid))
+            found = self._client.inspect(container)
         except exception.ContainerNotFound:
             return None
-        if found.state is not model.ContainerState.RUNNING:
-            return None
-        return Sandbox(
-            id=found.id,
-            pid=found.pid,
-            netns=novadocker.privsep.netns.inode(found.pid),
-            resolv_conf_path=found.resolv_conf_path,
-            hosts_path=found.hosts_path,
-        )
+        return found if found.state.alive else None
 
     def write_names(
         self, sandbox: Sandbox, instance: Any, network_info: Any
@@ -126,15 +140,27 @@ class Sandboxes:
         before Neutron has told them.
         """
         nics = nic.nics(network_info)
-        novadocker.privsep.files.write_sandbox_file(
-            sandbox.resolv_conf_path, nic.resolv_conf(nics)
-        )
-        novadocker.privsep.files.write_sandbox_file(
-            sandbox.hosts_path, nic.hosts(instance.hostname, nics)
-        )
+        for path, text in (
+            (sandbox.resolv_conf_path, nic.resolv_conf(nics)),
+            (sandbox.hosts_path, nic.hosts(instance.hostname, nics)),
+        ):
+            # Somebody who removes a sandbox removes its files. A server that
+            # runs on keeps them as they were until it gets another one.
+            with contextlib.suppress(FileNotFoundError):
+                novadocker.privsep.files.write_sandbox_file(path, text)
 
     def stop(self, uuid: str) -> None:
         self._client.stop_if_there(naming.sandbox_name(uuid))
 
     def remove(self, uuid: str) -> None:
         self._client.remove(naming.sandbox_name(uuid))
+
+
+def _described(holder: model.ContainerInfo, sandbox_id: str) -> Sandbox:
+    return Sandbox(
+        id=sandbox_id,
+        pid=holder.pid,
+        netns=novadocker.privsep.netns.inode(holder.pid),
+        resolv_conf_path=holder.resolv_conf_path,
+        hosts_path=holder.hosts_path,
+    )

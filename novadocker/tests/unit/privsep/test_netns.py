@@ -226,6 +226,30 @@ class LinkTestCase(NetnsTestCase):
         netns.link(NAME, *self.where)
         self.assertEqual(f'/proc/{os.getpid()}/ns/net', self.target())
 
+    def test_link_tells_whether_it_was_needed(self):
+        self.assertTrue(netns.link(NAME, *self.where))
+        self.assertFalse(netns.link(NAME, *self.where))
+        self.assertEqual(netns.of_process(os.getpid()), netns.target(NAME))
+
+        netns.unlink(NAME)
+        self.assertIsNone(netns.target(NAME))
+
+    def test_sweep_removes_what_leads_nowhere(self):
+        netns.link(NAME, *self.where)
+        dead = NAME.replace('155d900f', '00000000')
+        (self.directory / dead).symlink_to('/proc/0/ns/net')
+        (self.directory / 'nova-mine').symlink_to('/proc/0/ns/net')
+        (self.directory / 'qdhcp-1').symlink_to('/proc/0/ns/net')
+
+        self.assertEqual([dead], netns.sweep())
+        self.assertEqual(
+            {NAME, 'nova-mine', 'qdhcp-1'}, set(os.listdir(self.directory))
+        )
+
+    def test_sweep_leaves_a_directory(self):
+        self.assertEqual([], netns.sweep())
+        self.assertTrue(self.directory.is_dir())
+
     def test_file_stays(self):
         """A namespace that somebody has mounted is one."""
         self.directory.mkdir()

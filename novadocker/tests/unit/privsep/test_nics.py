@@ -28,6 +28,7 @@ def a_nic(*addresses, **changes):
         'mac': 'fa:16:3e:00:00:01',
         'mtu': 1450,
         'addresses': [{'ip': ip, 'prefix': bits} for ip, bits in addresses],
+        'withdrawn': [],
         'routes': [],
         'tx_offload': True,
     }
@@ -64,6 +65,21 @@ class ConfigureTestCase(base.BaseTestCase):
         self.assertEqual(
             [{'index': self.index, 'state': 'up', 'mtu': 1450}],
             self.changes(a_nic(), 'link set'),
+        )
+
+    def test_withdrawn_address_goes(self):
+        self.kernel.has_address(self.index, '10.0.0.4', 24)
+        self.kernel.has_address(self.index, '10.0.0.6', 24)
+        nic = a_nic(
+            ('10.0.0.5', 24),
+            withdrawn=[
+                {'ip': '10.0.0.4', 'prefix': 24},
+                {'ip': '10.0.0.9', 'prefix': 24},
+            ],
+        )
+        self.assertEqual(
+            [{'index': self.index, 'address': '10.0.0.4', 'prefixlen': 24}],
+            self.changes(nic, 'addr del'),
         )
 
     def test_loopback_goes_up_where_it_is_down(self):

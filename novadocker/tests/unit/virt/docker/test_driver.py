@@ -11,6 +11,7 @@
 # under the License.
 
 import inspect
+import pathlib
 import threading
 from unittest import mock
 
@@ -46,6 +47,16 @@ class DriverTestCase(base.BaseTestCase):
         path = self.useFixture(fixtures.TempDir()).path
         CONF.set_override('instances_path', path)
         self.addCleanup(CONF.clear_override, 'instances_path')
+        self.useFixture(
+            fixtures.MockPatch(
+                'novadocker.privsep.netns.sweep', return_value=[]
+            )
+        )
+        self.useFixture(
+            fixtures.MockPatchObject(
+                driver.network.Network, 'names', pathlib.Path(path)
+            )
+        )
         self.driver = driver.DockerDriver(None)
 
     def start(self):

@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import dataclasses
 import queue
 import threading
 from unittest import mock
@@ -52,10 +53,12 @@ class EventsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.healed = []
+        self.mended = queue.SimpleQueue()
         self.healthy = False
         self.opened = queue.SimpleQueue()
         self.client = mock.create_autospec(engine.Client, instance=True)
         self.client.events.side_effect = self.open_stream
+        self.client.list_containers.side_effect = self.list_containers
         self.state(RUNNING)
         self.emitted = queue.SimpleQueue()
         for name, value in (('RETRY', (0,)), ('REPEAT_STOPPED', (0, 0.05))):
@@ -67,7 +70,7 @@ class EventsTestCase(base.BaseTestCase):
             observed.Observed(self.client, 'host1'),
             'host1',
             self.emitted.put,
-            self.heal,
+            self,
         )
         self.addCleanup(self.events.stop)
 
@@ -81,12 +84,15 @@ class EventsTestCase(base.BaseTestCase):
         if not self.healthy:
             otherwise()
 
+    def mend(self, uuid, cause):
+        self.mended.put((uuid, cause))
+
     def start(self):
         self.events.start()
         return self.opened.get(timeout=5)
 
     def state(self, state, uuid=UUID):
-        self.client.list_containers.return_value = [
+        self.instances = [
             model.ContainerSummary(
                 id='id',
                 name='name',
@@ -95,12 +101,25 @@ class EventsTestCase(base.BaseTestCase):
                 image_id='image',
             )
         ]
+        self.sandboxes = [
+            dataclasses.replace(
+                row,
+                state=RUNNING,
+                labels=naming.labels(uuid, naming.ROLE_SANDBOX, 'host1'),
+            )
+            for row in self.instances
+        ]
 
-    def event(self, action, **kwargs):
+    def list_containers(self, labels):
+        if naming.is_sandbox(labels):
+            return self.sandboxes
+        return self.instances
+
+    def event(self, action, role=naming.ROLE_INSTANCE, **kwargs):
         return model.Event(
             action=action,
             container_id='id',
-            labels=naming.labels(UUID, naming.ROLE_INSTANCE, 'host1'),
+            labels=naming.labels(UUID, role, 'host1'),
             time=0,
             **kwargs,
         )
@@ -172,7 +191,7 @@ class EventsTestCase(base.BaseTestCase):
         )
         stream.queue.put(self.event(model.EventAction.DIE, exit_code=137))
         self.assert_silence()
-        self.client.list_containers.side_effect = None
+        self.client.list_containers.side_effect = self.list_containers
         self.state(EXITED)
         stream.close()
         self.opened.get(timeout=5)
@@ -186,6 +205,44 @@ class EventsTestCase(base.BaseTestCase):
         stream.close()
 
         self.opened.get(timeout=5)
+        self.assertEqual(
+            (UUID, virtevent.EVENT_LIFECYCLE_STOPPED), self.next()
+        )
+
+    def test_sandbox_that_ends_is_mended(self):
+        stream = self.start()
+        for action in (
+            model.EventAction.START,
+            model.EventAction.DIE,
+            model.EventAction.DESTROY,
+        ):
+            stream.queue.put(self.event(action, naming.ROLE_SANDBOX))
+
+        uuid, cause = self.mended.get(timeout=5)
+        self.assertEqual(UUID, uuid)
+        self.assertIn('sandbox', cause)
+        self.assertRaises(queue.Empty, self.mended.get, timeout=0.1)
+        self.assert_silence()
+
+    def test_sandbox_that_ended_while_the_engine_was_away(self):
+        stream = self.start()
+        self.sandboxes = []
+        stream.close()
+
+        self.assertEqual(UUID, self.mended.get(timeout=5)[0])
+
+    def test_sandbox_of_a_server_that_does_not_run_may_be_gone(self):
+        self.state(EXITED)
+        self.sandboxes = []
+        self.start()
+
+        self.assertRaises(queue.Empty, self.mended.get, timeout=0.1)
+
+    def test_server_that_was_left_off_is_told(self):
+        self.state(EXITED)
+        self.start()
+        self.events.ended(UUID)
+
         self.assertEqual(
             (UUID, virtevent.EVENT_LIFECYCLE_STOPPED), self.next()
         )
@@ -240,7 +297,7 @@ class EventsTestCase(base.BaseTestCase):
             observed.Observed(self.client, 'host1'),
             'host1',
             fail_first,
-            self.heal,
+            self,
         )
         self.addCleanup(self.events.stop)
         stream = self.start()

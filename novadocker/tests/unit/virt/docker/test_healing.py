@@ -11,8 +11,10 @@
 # under the License.
 
 import queue
+import threading
 from unittest import mock
 
+import fixtures
 from nova.compute import task_states
 from nova.compute import vm_states
 from nova import exception as nova_exception
@@ -24,6 +26,9 @@ from novadocker import exception
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import healing
 from novadocker.virt.docker import lifecycle
+from novadocker.virt.docker import model as docker_model
+from novadocker.virt.docker import observed
+from novadocker.virt.docker import ports
 
 
 class HealerTestCase(base.BaseTestCase):
@@ -50,7 +55,14 @@ class HealerTestCase(base.BaseTestCase):
         self.lifecycle.power_on.side_effect = lambda instance, vifs: (
             self.done.put('started')
         )
-        self.healer = healing.Healer(self.lifecycle)
+        self.ports = mock.create_autospec(ports.Ports, instance=True)
+        self.ports.mend.side_effect = lambda instance, cause: self.done.put(
+            cause
+        )
+        self.observed = mock.create_autospec(observed.Observed, instance=True)
+        self.healer = healing.Healer(
+            self.lifecycle, self.ports, self.observed, 'host1'
+        )
         self.healer.start()
         self.addCleanup(self.healer.stop)
 
@@ -85,3 +97,127 @@ class HealerTestCase(base.BaseTestCase):
         self.lifecycle.power_on.side_effect = start
 
         self.assertEqual('started', self.heal())
+
+
+class MendTestCase(HealerTestCase):
+    def mend(self):
+        self.healer.mend(self.instance.uuid, 'it was hurt')
+        return self.done.get(timeout=5)
+
+    def test_server_that_runs_is_mended(self):
+        self.assertEqual('it was hurt', self.mend())
+        self.ports.mend.assert_called_once_with(self.instance, 'it was hurt')
+
+    def test_server_that_does_not_run_loses_its_dead_name(self):
+        self.ports.in_use.return_value = False
+        self.ports.unname.side_effect = self.done.put
+
+        self.assertEqual(self.instance.uuid, self.mend())
+        self.ports.mend.assert_not_called()
+        self.find.assert_not_called()
+
+    def test_many_hurts_are_one_repair(self):
+        begun, go_on = threading.Event(), threading.Event()
+        self.ports.in_use.side_effect = lambda uuid: (
+            begun.set(),
+            go_on.wait(5),
+        )
+        # Both threads are busy; what comes now has to wait.
+        for uuid in ('a', 'b'):
+            self.healer.mend(uuid, 'it was hurt')
+        begun.wait(5)
+        for _ in range(9):
+            self.healer.mend(self.instance.uuid, 'it was hurt')
+        go_on.set()
+        for _ in range(3):
+            self.done.get(timeout=5)
+
+        self.assertRaises(queue.Empty, self.done.get, timeout=0.2)
+
+    def test_failure_is_tried_again(self):
+        self.useFixture(fixtures.MockPatchObject(healing, 'RETRY', 0.01))
+        errors = [
+            exception.NetworkSetupFailed(port='p', reason='no switch'),
+            OSError(5, 'no luck'),
+        ]
+
+        def mend(instance, cause):
+            if errors:
+                raise errors.pop()
+            self.done.put(cause)
+
+        self.ports.mend.side_effect = mend
+        self.assertEqual('it was hurt', self.mend())
+
+    def test_nothing_is_mended_without_the_engine(self):
+        """When it is back, all servers are looked at."""
+        self.useFixture(fixtures.MockPatchObject(healing, 'RETRY', 0.01))
+        self.ports.in_use.side_effect = exception.EngineUnavailable(reason='r')
+        self.healer.mend(self.instance.uuid, 'it was hurt')
+
+        self.assertRaises(queue.Empty, self.done.get, timeout=0.2)
+        self.ports.in_use.assert_called_once()
+
+    def test_server_that_was_deleted(self):
+        self.useFixture(fixtures.MockPatchObject(healing, 'RETRY', 0.01))
+        self.find.side_effect = nova_exception.InstanceNotFound(
+            instance_id='i'
+        )
+        self.healer.mend(self.instance.uuid, 'it was hurt')
+
+        self.assertRaises(queue.Empty, self.done.get, timeout=0.2)
+        self.find.assert_called_once()
+
+
+class SettleTestCase(HealerTestCase):
+    def setUp(self):
+        super().setUp()
+        self.in_database = mock.Mock(return_value=[self.instance])
+        self.useFixture(
+            fixtures.MockPatchObject(
+                objects.InstanceList, 'get_by_host', self.in_database
+            )
+        )
+        self.engine_says(docker_model.ContainerState.EXITED)
+
+    def engine_says(self, state):
+        self.observed.instances.return_value = {
+            self.instance.uuid: docker_model.ContainerSummary(
+                id='i', name='n', state=state, labels={}, image_id='i'
+            )
+        }
+
+    def test_server_that_nova_believes_to_run(self):
+        for state in (vm_states.ACTIVE, vm_states.PAUSED):
+            self.instance.vm_state = state
+            self.healer._settle(self.done.put)
+            self.assertEqual(self.instance.uuid, self.done.get(timeout=5))
+
+    def test_others_are_as_they_should_be(self):
+        for change in (
+            lambda: setattr(self.instance, 'vm_state', vm_states.STOPPED),
+            lambda: setattr(
+                self.instance, 'task_state', task_states.POWERING_ON
+            ),
+            lambda: self.engine_says(docker_model.ContainerState.RUNNING),
+            self.observed.instances.return_value.clear,
+        ):
+            change()
+            self.healer._settle(self.done.put)
+            self.assertTrue(self.done.empty())
+            self.instance.vm_state = vm_states.ACTIVE
+            self.instance.task_state = None
+
+    def test_once(self):
+        for _ in range(3):
+            self.healer.settle(self.done.put)
+
+        self.assertEqual(self.instance.uuid, self.done.get(timeout=5))
+        self.assertRaises(queue.Empty, self.done.get, timeout=0.2)
+        self.in_database.assert_called_once()
+
+    def test_a_host_where_all_run_asks_nobody(self):
+        self.engine_says(docker_model.ContainerState.RUNNING)
+        self.healer._settle(self.done.put)
+
+        self.in_database.assert_not_called()

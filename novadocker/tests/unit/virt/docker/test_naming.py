@@ -43,6 +43,13 @@ class NamesTestCase(base.BaseTestCase):
             self.assertRegex(reference, REFERENCE)
             self.assertTrue(reference.endswith(f':{IMAGE}'))
 
+    def test_instance_of_a_name(self):
+        self.assertEqual(
+            UUID, naming.named_instance(naming.instance_name(UUID))
+        )
+        for name in (naming.sandbox_name(UUID), 'qdhcp-1', f'.nova-{UUID}.7'):
+            self.assertIsNone(naming.named_instance(name))
+
 
 class LabelsTestCase(base.BaseTestCase):
     def test_instance_is_read_back(self):

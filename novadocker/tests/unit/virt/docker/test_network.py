@@ -104,6 +104,7 @@ class Host:
 
     def link(self, name, pid, netns):
         self._did(f'link to {pid} {netns}', name)
+        return True
 
     def unlink(self, name):
         self._did('unlink', name)
@@ -299,6 +300,23 @@ class UnplugTestCase(NetworkTestCase):
         self.network.unplug(self.instance, [vif])
         self.assertEqual(
             ['os-vif unplug', 'delete'], self.host.steps(vif['devname'])
+        )
+
+    def test_device_that_goes_while_it_is_unplugged(self):
+        """As it does when its namespace ends."""
+        vif = ports.vif()
+        self.host.failing = {'os-vif unplug': vif['devname']}
+        delete = self.host.delete
+
+        def goes(device):
+            self.host.failing = {}
+            delete(device)
+
+        self.patch('novadocker.privsep.netns.delete', goes)
+        self.network.unplug(self.instance, [vif])
+
+        self.assertEqual(
+            ['delete', 'os-vif unplug'], self.host.steps(vif['devname'])
         )
 
     def test_port_of_which_only_the_id_is_known(self):

@@ -71,6 +71,30 @@ class NicsTestCase(base.BaseTestCase):
         self.assertEqual(vif['id'], found.port_id)
 
 
+class WithdrawnTestCase(base.BaseTestCase):
+    def test_fixed_ips_that_a_port_has_lost(self):
+        before = ports.vif(
+            ports.Subnet('10.0.0.0/24', ['10.0.0.5', '10.0.0.6']),
+            ports.Subnet('fd00::/64', ['fd00::5']),
+        )
+        after = ports.vif(
+            ports.Subnet('10.0.0.0/24', ['10.0.0.6', '10.0.0.7']),
+            id=before['id'],
+        )
+        other = ports.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.9']))
+
+        self.assertEqual(
+            {
+                before['id']: (
+                    nic.Address('10.0.0.5', 24),
+                    nic.Address('fd00::5', 64),
+                ),
+                other['id']: (),
+            },
+            nic.withdrawn([before], [after, other]),
+        )
+
+
 class NamesTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()

@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import threading
 from unittest import mock
 
 import fixtures
@@ -37,9 +38,11 @@ class PortsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.network = mock.create_autospec(network.Network, instance=True)
-        self.network.plug.side_effect = lambda instance, vifs, box, names: (
+        self.network.plug.side_effect = lambda instance, vifs, box, known: (
             list(vifs)
         )
+        self.network.link.return_value = False
+        self.logged = self.useFixture(fixtures.FakeLogger())
         self.sandboxes = mock.create_autospec(sandbox.Sandboxes, instance=True)
         self.sandboxes.find.return_value = BOX
         self.checkpoints = checkpoint.Checkpoints(
@@ -123,8 +126,8 @@ class PortsTestCase(base.BaseTestCase):
         self.ports.detach(self.instance, self.first)
 
         self.wire(self.second)
-        names = self.network.plug.call_args.args[3]
-        self.assertEqual({self.second['devname']: 'eth1'}, names)
+        known = self.network.plug.call_args.args[3]
+        self.assertEqual({self.second['devname']: 'eth1'}, known.names)
 
     def test_repair_plugs_into_the_sandbox_that_runs(self):
         self.ports.repair(self.instance, [self.first])
@@ -133,8 +136,29 @@ class PortsTestCase(base.BaseTestCase):
             self.instance,
             [self.first],
             BOX,
-            {self.first['devname']: 'eth0'},
+            self.checkpoints.read(self.instance.uuid),
         )
+        self.assertIn(f'plugged port {self.first["id"]}', self.logged.output)
+
+    def test_repair_of_what_is_whole_says_nothing(self):
+        self.network.plug.side_effect = None
+        self.network.plug.return_value = []
+        self.ports.repair(self.instance, [self.first])
+
+        self.assertEqual('', self.logged.output)
+
+    def test_start_takes_a_port_that_nova_has_no_more(self):
+        """Nova was away when Neutron told of its deletion."""
+        self.wire(self.second)
+
+        self.assertEqual([self.first['id']], self.unplugged())
+        self.assertEqual([self.second['id']], self.remembered())
+
+    def test_repair_takes_none(self):
+        """What Nova knows of a server that runs may be too little."""
+        self.ports.repair(self.instance, [])
+
+        self.network.unplug.assert_not_called()
 
     def test_repair_without_a_sandbox_waits_for_the_start(self):
         self.sandboxes.find.return_value = None
@@ -153,6 +177,90 @@ class PortsTestCase(base.BaseTestCase):
             self.instance,
             [self.first],
         )
+
+    def test_mend_plugs_what_was_plugged_last(self):
+        self.ports.mend(self.instance, 'its device was deleted')
+
+        plugged = self.network.plug.call_args.args[1]
+        self.assertEqual([self.first['id']], ids(plugged))
+        [line] = self.logged.output.splitlines()
+        self.assertIn('its device was deleted', line)
+        self.assertIn(f'plugged port {self.first["id"]}', line)
+
+    def test_mend_names_the_namespace_again(self):
+        self.network.plug.side_effect = None
+        self.network.plug.return_value = []
+        self.network.link.return_value = True
+        self.ports.mend(self.instance, 'it had lost its name')
+
+        self.assertIn('named its network namespace', self.logged.output)
+
+    def test_mend_without_a_checkpoint_asks_nova(self):
+        self.checkpoints.remove(self.instance.uuid)
+        self.ports.mend(self.instance, 'a disk was full')
+
+        plugged = self.network.plug.call_args.args[1]
+        self.assertEqual([self.first['id']], ids(plugged))
+
+    def test_mend_leaves_a_server_alone_that_does_not_run(self):
+        self.sandboxes.in_use.return_value = False
+        self.ports.mend(self.instance, 'it is being deleted')
+
+        self.network.plug.assert_not_called()
+
+    def test_mend_waits_for_what_nova_does(self):
+        begun, go_on = threading.Event(), threading.Event()
+
+        def unplug(instance, vifs):
+            begun.set()
+            go_on.wait(5)
+            self.sandboxes.in_use.return_value = False
+
+        self.network.unplug.side_effect = unplug
+        deleting = threading.Thread(
+            target=self.ports.unplug_all, args=(self.instance, None)
+        )
+        deleting.start()
+        begun.wait(5)
+        mending = threading.Thread(
+            target=self.ports.mend, args=(self.instance, 'a device went')
+        )
+        mending.start()
+        mending.join(0.1)
+        self.assertTrue(mending.is_alive())
+
+        go_on.set()
+        for thread in (deleting, mending):
+            thread.join(5)
+        self.network.plug.assert_not_called()
+
+    def test_devices_belong_to_a_server_until_it_goes(self):
+        device = self.first['devname']
+        self.assertEqual(self.instance.uuid, self.ports.owner(device))
+        self.assertEqual({self.instance.uuid}, self.ports.servers())
+
+        self.ports.unplug_all(self.instance, None)
+        self.assertIsNone(self.ports.owner(device))
+        self.assertEqual(set(), self.ports.servers())
+
+    def test_name_of_a_namespace(self):
+        uuid = self.instance.uuid
+        self.network.is_linked.return_value = False
+        self.assertFalse(self.ports.is_named(uuid))
+        self.network.is_linked.assert_called_once_with(uuid, BOX.pid)
+
+        self.ports.unplug_all(self.instance, None)
+        self.assertTrue(self.ports.is_named(uuid))
+
+    def test_name_goes_with_the_namespace(self):
+        uuid = self.instance.uuid
+        self.ports.unname(uuid)
+        self.network.unlink.assert_not_called()
+
+        self.sandboxes.find.return_value = None
+        for _ in range(2):
+            self.ports.unname(uuid)
+        self.network.unlink.assert_called_once_with(uuid)
 
     def test_attach_plugs_behind_the_others(self):
         self.ports.attach(self.instance, self.second)

@@ -133,6 +133,52 @@ class SandboxesTestCase(base.BaseTestCase):
                 self.undo,
             )
 
+    def test_namespace_of_a_server_whose_sandbox_died(self):
+        """The server's own process holds it."""
+        server = self.a_server()
+        self.engine.end(self.name)
+
+        found = self.sandboxes.find(self.instance.uuid)
+        self.assertEqual(self.engine.inspect(server).pid, found.pid)
+        self.assertEqual(self.box.id, found.id)
+        self.assertEqual(
+            found, self.sandboxes.ensure(self.instance, self.undo)
+        )
+
+        self.engine.end(server)
+        self.assertIsNone(self.sandboxes.find(self.instance.uuid))
+
+    def test_in_use(self):
+        self.assertFalse(self.sandboxes.in_use(self.instance.uuid))
+        server = self.a_server()
+        self.assertTrue(self.sandboxes.in_use(self.instance.uuid))
+        self.engine.end(server)
+        self.assertFalse(self.sandboxes.in_use(self.instance.uuid))
+
+    def a_server(self):
+        """A server that runs in the sandbox."""
+        self.box = self.sandboxes.create(self.instance, undoing.Undo(None))
+        name = naming.instance_name(self.instance.uuid)
+        self.engine.create(
+            model.ContainerSpec(
+                name=name,
+                image=pause.sandbox_image('x86_64').id,
+                labels={},
+                network=f'container:{self.box.id}',
+                limits=model.Limits(),
+                log=model.LogLimits(size=65536, files=2),
+            )
+        )
+        self.engine.start(name)
+        return name
+
+    def test_names_of_a_sandbox_that_was_removed_are_not_written(self):
+        box = self.sandboxes.create(self.instance, self.undo)
+        self.write.side_effect = FileNotFoundError
+
+        self.sandboxes.write_names(box, self.instance, [])
+        self.assertEqual(2, self.write.call_count)
+
     def test_find_of_none(self):
         self.assertIsNone(self.sandboxes.find(self.instance.uuid))
 
