@@ -160,7 +160,10 @@ class HostTestCase(base.FunctionalTestCase):
         for server in (running, stopped):
             name = naming.instance_name(server['id'])
             pathlib.Path('/run/netns', name).unlink()
-        self.assertNotIn('tap', ovs.run('ip', '-o', 'link'))
+        self.wait_for(
+            lambda: 'tap' not in ovs.run('ip', '-o', 'link'),
+            'the devices of dead namespaces stay',
+        )
         self.start_again()
         return running, stopped
 
