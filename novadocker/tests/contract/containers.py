@@ -35,6 +35,10 @@ class ContainersContract(base.ContractTestCase):
         self.assertEqual((0, 0), (found.pid, found.exit_code))
         self.assertTrue(found.tty)
 
+    def test_host_name(self):
+        found = self.client.inspect(self.created(hostname='web'))
+        self.assertEqual('web', found.hostname)
+
     def test_created_container_has_the_labels_of_spec_and_image(self):
         found = self.client.inspect(self.created(labels={base.ROLE: 'x'}))
         self.addCleanup(self.client.remove, found.id)

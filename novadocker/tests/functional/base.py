@@ -243,6 +243,16 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
             return self.wait_for_status(server, status)
         return None
 
+    def recover(self, server):
+        """Reboot a server that is in error, which is what users do then."""
+        self.act(server, 'reboot', type='HARD')
+        self.wait_for(
+            lambda: (
+                self.api.get_server(server['id'])['status'] == 'ACTIVE'
+            ),
+            'the server is not to be had back',
+        )
+
     def delete(self, server):
         self.api.delete_server(server['id'])
         self._wait_until_deleted(server)

@@ -19,6 +19,7 @@ objects that do the work.
 from concurrent import futures
 from typing import Any
 
+from nova.compute import task_states
 import nova.conf
 from nova import exception as nova_exception
 from nova import utils
@@ -39,6 +40,7 @@ from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import network
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
+from novadocker.virt.docker import rebuild
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
@@ -90,6 +92,7 @@ class DockerDriver(driver.ComputeDriver):
             loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
         )
         self._lifecycle = lifecycle.Lifecycle(rooms, host, server_settings)
+        self._rebuilder = rebuild.Rebuilder(rooms, self._lifecycle, host)
         self._console = console.Console(client)
         self._host = docker_host.Host(client, seen, host, self._reserved())
         self._healer = healing.Healer(self._lifecycle, self._ports, seen, host)
@@ -182,6 +185,50 @@ class DockerDriver(driver.ComputeDriver):
         )
         self._lifecycle.spawn(
             context, instance, image_meta, network_info, power_on
+        )
+        instance.device_metadata = tags.device_metadata(context, instance)
+
+    def rebuild(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        injected_files: Any,
+        admin_password: str | None,
+        allocations: Any,
+        bdms: Any,
+        detach_block_devices: Any,
+        attach_block_devices: Any,
+        network_info: Any = None,
+        evacuate: bool = False,
+        block_device_info: Any = None,
+        preserve_ephemeral: bool = False,
+        accel_uuids: Any = None,
+        reimage_boot_volume: bool = False,
+    ) -> None:
+        """Rebuild a server here; to evacuate one is to spawn it anew."""
+        if evacuate:
+            # Nova then does what its documentation says of evacuation.
+            raise NotImplementedError
+        if preserve_ephemeral:
+            raise nova_exception.PreserveEphemeralNotSupported
+        spec.refuse_unsupported(
+            instance, block_device_info, injected_files, accel_uuids
+        )
+
+        def stopping() -> None:
+            if self._lifecycle.exists(instance):
+                self._lifecycle.power_off(instance, CONF.shutdown_timeout)
+            # What Nova shows while it does this by itself.
+            instance.task_state = task_states.REBUILD_BLOCK_DEVICE_MAPPING
+            instance.save(expected_task_state=[task_states.REBUILDING])
+            instance.task_state = task_states.REBUILD_SPAWNING
+            instance.save(
+                expected_task_state=[task_states.REBUILD_BLOCK_DEVICE_MAPPING]
+            )
+
+        self._rebuilder.rebuild(
+            context, instance, image_meta, network_info, stopping
         )
         instance.device_metadata = tags.device_metadata(context, instance)
 

@@ -120,6 +120,7 @@ def container_info(found: Mapping[str, Any]) -> model.ContainerInfo:
         hosts_path=found['HostsPath'],
         started_at=state['StartedAt'],
         finished_at=state['FinishedAt'],
+        hostname=config.get('Hostname') or '',
     )
 
 

@@ -17,6 +17,7 @@ instance container, Neutron's confirmation, start. Each step that makes
 something registers at once how to take it back.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent import futures
 import contextlib
@@ -43,6 +44,8 @@ LOG = logging.getLogger(__name__)
 
 # How the engine says that a command cannot be executed.
 _BAD_REQUEST = 400
+
+Change = Callable[[model.ContainerSpec], model.ContainerSpec]
 
 _POWER_STATES = {
     model.ContainerState.CREATED: power_state.SHUTDOWN,
@@ -108,7 +111,7 @@ class Lifecycle:
         The sandbox is made while the image loads and while Neutron still
         allocates: network_info is not looked at before it is needed.
         """
-        with self._changing(), undoing.Undo(instance) as undo:
+        with self.changing(), undoing.Undo(instance) as undo:
             loading = self._loaders.submit(
                 self._images.ensure, context, instance, image_meta
             )
@@ -120,9 +123,9 @@ class Lifecycle:
                 ) from exc
             undo.callback(self._ports.forget, instance.uuid)
             with self._ports.wired(instance, network_info, box, undo):
-                name = self._create(instance, loading.result(), box, undo)
+                name = self.create(instance, loading.result(), box, undo)
             if power_on:
-                self._start(name)
+                self.start(name)
 
     def power_on(
         self, instance: Any, network_info: Any, wait: bool = True
@@ -133,37 +136,75 @@ class Lifecycle:
 
         :param wait: for Neutron to wire its ports
         """
-        with self._changing(), undoing.Undo(instance) as undo:
+        with self.changing(), undoing.Undo(instance) as undo:
             box = self._sandboxes.ensure(instance, undo)
             with self._ports.wired(instance, network_info, box, undo, wait):
                 name = self._existing(instance, box)
-            self._start(name)
+            self.start(name)
 
     def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
         """Stop a server's process within ``grace`` seconds, and start it."""
         self.power_off(instance, grace)
         self.power_on(instance, network_info)
 
-    def _create(
+    def create(
         self,
         instance: Any,
         image: model.ImageInfo,
         box: sandbox.Sandbox,
         undo: undoing.Undo,
+        change: Change | None = None,
     ) -> str:
+        """Make a server's container.
+
+        :param change: what is different about it
+        """
         wanted = spec.server(
             instance, self._host, image, box.id, self._settings
         )
-        name = self._client.create(wanted)
+        name = self._client.create(change(wanted) if change else wanted)
         undo.callback(self._client.remove, name)
         return name
 
+    def set_aside(self, uuid: str, why: str, undo: undoing.Undo) -> str | None:
+        """Give the name of a server's container free for another.
+
+        :returns: its name from now on; None if there is no container
+        """
+        name = naming.instance_name(uuid)
+        aside = naming.aside_name(name, self._host, why)
+        try:
+            self._client.rename(name, aside)
+        except exception.ContainerNotFound:
+            return None
+        except exception.ContainerConflict:
+            # What was replaced by this one, and should have been removed.
+            self._client.remove(aside)
+            self._client.rename(name, aside)
+        undo.callback(self._client.rename, aside, name)
+        return aside
+
     def _existing(self, instance: Any, box: sandbox.Sandbox) -> str:
         with _instance_container(instance) as name:
-            found = self._client.inspect(name)
+            try:
+                found = self._client.inspect(name)
+            except exception.ContainerNotFound:
+                self._put_back(instance.uuid)
+                found = self._client.inspect(name)
         if found.network == f'container:{box.id}':
             return found.id
         return self._rebind(instance, found, box)
+
+    def _put_back(self, uuid: str) -> None:
+        """Let a container be the server's again that was set aside.
+
+        For one that was to be replaced when nova-compute ended.
+        """
+        wanted = naming.instance_filter(uuid, self._host)
+        wanted[naming.LABEL_ROLE] = naming.ROLE_INSTANCE
+        for row in self._client.list_containers(wanted):
+            self._client.rename(row.id, naming.instance_name(uuid))
+            return
 
     def _rebind(
         self, instance: Any, old: model.ContainerInfo, box: sandbox.Sandbox
@@ -180,7 +221,7 @@ class Lifecycle:
             'container is made again, with its content',
             instance=instance,
         )
-        reference = naming.rebind_reference(instance.uuid)
+        reference = naming.rebind_reference(instance.uuid, self._host)
         repository, _, tag = reference.rpartition(':')
         base = self._client.inspect_image(old.image_id)
         # What the image runs, not what the driver had it run: the new
@@ -191,14 +232,13 @@ class Lifecycle:
         }
         image_id = self._client.commit(old.id, repository, tag, runs, False)
         with undoing.Undo(instance) as undo:
-            self._client.rename(old.id, f'{old.name}-old')
-            undo.callback(self._client.rename, old.id, old.name)
+            self.set_aside(instance.uuid, naming.REPLACED, undo)
             image = self._client.inspect_image(image_id)
-            name = self._create(instance, image, box, undo)
+            name = self.create(instance, image, box, undo)
         self._client.remove(old.id)
         return name
 
-    def _start(self, container: str) -> None:
+    def start(self, container: str) -> None:
         try:
             self._client.start(container)
         except exception.EngineError as exc:
@@ -207,7 +247,7 @@ class Lifecycle:
             raise exception.CommandRejected(reason=exc.reason) from exc
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
         """Have the engine asked again after this, come of it what may."""
         try:
             yield
@@ -221,15 +261,15 @@ class Lifecycle:
 
         :param grace: seconds until it is killed, 0 for at once
         """
-        with self._changing(), _instance_container(instance) as name:
+        with self.changing(), _instance_container(instance) as name:
             self._client.stop(name, grace)
 
     def pause(self, instance: Any) -> None:
-        with self._changing(), _instance_container(instance) as name:
+        with self.changing(), _instance_container(instance) as name:
             self._client.pause(name)
 
     def unpause(self, instance: Any) -> None:
-        with self._changing(), _instance_container(instance) as name:
+        with self.changing(), _instance_container(instance) as name:
             self._client.unpause(name)
 
     def snapshot(
@@ -256,22 +296,37 @@ class Lifecycle:
         :param destroy_disks: whether the root file system goes as well
         """
         uuid = instance.uuid
-        with self._changing():
-            if destroy_disks:
-                self._client.remove(naming.instance_name(uuid))
-            else:
-                self._client.stop_if_there(naming.instance_name(uuid))
+        end = (
+            self._client.remove
+            if destroy_disks
+            else self._client.stop_if_there
+        )
+        with self.changing():
+            # By label: another host of the same engine may have the name.
+            servers, sandboxes = self._containers(uuid)
+            for container in servers:
+                end(container)
             with contextlib.ExitStack() as always:
-                always.callback(
-                    self._sandboxes.remove
-                    if destroy_disks
-                    else self._sandboxes.stop,
-                    uuid,
-                )
+                for container in sandboxes:
+                    always.callback(end, container)
                 self._ports.unplug_all(instance, network_info)
             if destroy_disks:
-                self._client.remove_image(naming.rebind_reference(uuid))
+                self._client.remove_image(
+                    naming.rebind_reference(uuid, self._host)
+                )
                 self._ports.forget(uuid)
+
+    def _containers(self, uuid: str) -> tuple[list[str], list[str]]:
+        """The ids of a server's containers, and of its sandboxes."""
+        rows = self._client.list_containers(
+            naming.instance_filter(uuid, self._host)
+        )
+        boxes = {
+            row.id
+            for row in rows
+            if row.labels[naming.LABEL_ROLE] == naming.ROLE_SANDBOX
+        }
+        return [row.id for row in rows if row.id not in boxes], list(boxes)
 
     # What there is
 

@@ -126,6 +126,7 @@ class ContainerInfo:
     :ivar network: its network mode, with the id of a joined container
     :ivar resolv_conf_path: the file on the host that is its resolv.conf
     :ivar hosts_path: the file on the host that is its /etc/hosts
+    :ivar hostname: its own, or that of the container that it has joined
     """
 
     id: str
@@ -143,6 +144,7 @@ class ContainerInfo:
     hosts_path: str
     started_at: str = ''
     finished_at: str = ''
+    hostname: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ second container for the same instance.
 
 from collections.abc import Mapping
 import dataclasses
+import hashlib
 import re
 
 _PREFIX = 'org.openstack.nova.docker.'
@@ -32,6 +33,8 @@ LABEL_DISK_GB = _PREFIX + 'disk-gb'
 ROLE_INSTANCE = 'instance'
 ROLE_SANDBOX = 'sandbox'
 
+# Why a container was set aside.
+REPLACED = 'old'
 _NAME = re.compile(r'nova-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})')
 
 IMAGE_REPOSITORY = 'nova-docker/glance'
@@ -71,6 +74,19 @@ def sandbox_name(uuid: str) -> str:
     return f'nova-{uuid}-sandbox'
 
 
+def aside_name(name: str, host: str, why: str) -> str:
+    """The name of a container while another one has its own.
+
+    Two Nova hosts that share an engine may each set one aside.
+    """
+    return f'{name}-{why}-{_mark(host)}'
+
+
+def _mark(host: str) -> str:
+    """A Nova host, in the few letters that a name or a tag may have."""
+    return hashlib.sha256(host.encode()).hexdigest()[:8]
+
+
 def image_reference(image_id: str) -> str:
     """The private tag of the engine image made from a Glance image."""
     return f'{IMAGE_REPOSITORY}:{image_id}'
@@ -81,9 +97,9 @@ def snapshot_reference(image_id: str) -> str:
     return f'{SNAPSHOT_REPOSITORY}:{image_id}'
 
 
-def rebind_reference(uuid: str) -> str:
-    """The tag that holds a root file system on its way to a new sandbox."""
-    return f'{REBIND_REPOSITORY}:{uuid}'
+def rebind_reference(uuid: str, host: str) -> str:
+    """The tag of an instance's own image, which was made of its content."""
+    return f'{REBIND_REPOSITORY}:{uuid}-{_mark(host)}'
 
 
 def labels(uuid: str, role: str, host: str) -> dict[str, str]:
@@ -101,6 +117,11 @@ def host_filter(host: str, role: str | None = None) -> dict[str, str]:
     if role is not None:
         wanted[LABEL_ROLE] = role
     return wanted
+
+
+def instance_filter(uuid: str, host: str) -> dict[str, str]:
+    """The label filter for all containers of an instance on one host."""
+    return {LABEL_INSTANCE: uuid, LABEL_HOST: host}
 
 
 def instance_uuid(labels: Mapping[str, str]) -> str | None:

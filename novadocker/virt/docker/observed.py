@@ -66,5 +66,10 @@ class Observed:
 
     def _list(self) -> dict[str, model.ContainerSummary]:
         rows = self._client.list_containers(self._filter)
-        found = {naming.instance_uuid(row.labels): row for row in rows}
-        return {uuid: row for uuid, row in found.items() if uuid is not None}
+        # One that was set aside is no server, but may be one again.
+        return {
+            uuid: row
+            for row in rows
+            if (uuid := naming.instance_uuid(row.labels)) is not None
+            and row.name == naming.instance_name(uuid)
+        }

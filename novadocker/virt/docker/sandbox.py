@@ -87,6 +87,18 @@ class Sandboxes:
         except exception.ContainerConflict:
             return self._start(instance, undo)
 
+    def renewed(self, instance: Any, undo: undoing.Undo) -> Sandbox:
+        """Have one run that has the host name which the instance has now.
+
+        The engine gives a container its host name once and for all.
+        """
+        uuid = instance.uuid
+        with contextlib.suppress(exception.ContainerNotFound):
+            found = self._client.inspect(naming.sandbox_name(uuid))
+            if found.hostname != instance.hostname:
+                self.remove(uuid)
+        return self.ensure(instance, undo)
+
     def _start(self, instance: Any, undo: undoing.Undo) -> Sandbox:
         self._client.start(naming.sandbox_name(instance.uuid))
         undo.callback(self.stop, instance.uuid)

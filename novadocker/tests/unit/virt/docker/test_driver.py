@@ -152,6 +152,62 @@ class DriverTestCase(base.BaseTestCase):
                 self.driver.reboot(None, 'instance', 'ports', kind)
                 lifecycle.reboot.assert_called_with('instance', 'ports', grace)
 
+    def rebuild(self, instance, **arguments):
+        self.driver.rebuild(
+            *(None, instance, 'meta', [], None, {}, [], None, None),
+            **arguments,
+        )
+
+    def test_evacuation_is_left_to_nova(self):
+        self.assertRaises(
+            NotImplementedError,
+            self.rebuild,
+            instances.an_instance(),
+            evacuate=True,
+        )
+
+    def test_what_a_rebuild_cannot_do_is_refused(self):
+        self.start()
+        for arguments in (
+            {'preserve_ephemeral': True},
+            {'block_device_info': {'block_device_mapping': [{}]}},
+        ):
+            self.assertRaises(
+                (
+                    nova_exception.PreserveEphemeralNotSupported,
+                    exception.FeatureNotSupported,
+                ),
+                self.rebuild,
+                instances.an_instance(),
+                **arguments,
+            )
+
+    def test_rebuild_tells_nova_how_far_it_is(self):
+        self.start()
+        instance = mock.Mock(wraps=instances.an_instance(), config_drive='')
+        told = []
+        instance.save.side_effect = lambda expected_task_state: told.append(
+            (expected_task_state, instance.task_state)
+        )
+        with (
+            mock.patch.object(driver.tags, 'device_metadata', autospec=True),
+            mock.patch.object(
+                self.driver, '_rebuilder', autospec=True
+            ) as rebuilder,
+        ):
+            self.rebuild(instance, network_info='ports')
+            *given, stopping = rebuilder.rebuild.call_args.args
+            stopping()
+
+        self.assertEqual([None, instance, 'meta', 'ports'], given)
+        self.assertEqual(
+            [
+                (['rebuilding'], 'rebuild_block_device_mapping'),
+                (['rebuild_block_device_mapping'], 'rebuild_spawning'),
+            ],
+            told,
+        )
+
     def test_volume_connector_does_without_volumes(self):
         """Nova asks for it whenever a server goes, volumes or none."""
         with mock.patch.object(

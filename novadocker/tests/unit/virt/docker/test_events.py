@@ -95,7 +95,7 @@ class EventsTestCase(base.BaseTestCase):
         self.instances = [
             model.ContainerSummary(
                 id='id',
-                name='name',
+                name=naming.instance_name(uuid),
                 state=state,
                 labels=naming.labels(uuid, naming.ROLE_INSTANCE, 'host1'),
                 image_id='image',

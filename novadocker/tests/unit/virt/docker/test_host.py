@@ -33,7 +33,7 @@ INFO = dataclasses.replace(
 def a_row(uuid, usage):
     return model.ContainerSummary(
         id=uuid,
-        name=uuid,
+        name=naming.instance_name(uuid),
         state=model.ContainerState.RUNNING,
         labels=naming.labels(uuid, naming.ROLE_INSTANCE, 'host1')
         | naming.usage_labels(usage),

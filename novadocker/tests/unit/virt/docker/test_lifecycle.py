@@ -35,6 +35,7 @@ from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import undo as undoing
 
 # No machine has to have busybox for a unit test.
 IMAGE = test_images.Image(
@@ -290,7 +291,7 @@ class LifecycleTestCase(base.BaseTestCase):
         self.assertEqual(
             found.image_id,
             self.engine.inspect_image(
-                naming.rebind_reference(self.instance.uuid)
+                naming.rebind_reference(self.instance.uuid, 'host1')
             ).id,
         )
 
@@ -391,6 +392,31 @@ class LifecycleTestCase(base.BaseTestCase):
             True,
         )
         self.assertEqual([self.instance.uuid], os.listdir(self.path))
+
+    def test_destroy_leaves_the_containers_of_another_host(self):
+        """Of the same engine, with the same name."""
+        self.spawn()
+        other = lifecycle.Lifecycle(self.rooms, 'host2', SETTINGS)
+        other.destroy(self.instance, self.vifs, True)
+
+        self.assertEqual(
+            {self.name: 'running', self.box: 'running'}, self.states()
+        )
+
+    def test_server_that_was_set_aside_is_found_by_a_start(self):
+        """As nova-compute leaves it that ends while it replaces one."""
+        self.spawn()
+        self.lifecycle.power_off(self.instance, 0)
+        self.lifecycle.set_aside(
+            self.instance.uuid, 'old', undoing.Undo(self.instance)
+        )
+        self.assertEqual([], self.lifecycle.uuids())
+
+        self.lifecycle.power_on(self.instance, self.vifs)
+
+        self.assertEqual(
+            {self.name: 'running', self.box: 'running'}, self.states()
+        )
 
     def test_destroy_that_keeps_disks_keeps_the_container(self):
         self.spawn()

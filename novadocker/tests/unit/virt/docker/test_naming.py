@@ -36,12 +36,27 @@ class NamesTestCase(base.BaseTestCase):
         references = {
             naming.image_reference(IMAGE),
             naming.snapshot_reference(IMAGE),
-            naming.rebind_reference(IMAGE),
+            naming.rebind_reference(IMAGE, 'a host'),
         }
         self.assertEqual(3, len(references))
         for reference in references:
             self.assertRegex(reference, REFERENCE)
-            self.assertTrue(reference.endswith(f':{IMAGE}'))
+            self.assertIn(f':{IMAGE}', reference)
+
+    def test_hosts_of_one_engine_have_names_of_their_own(self):
+        name = naming.instance_name(UUID)
+        names = {
+            naming.aside_name(name, host, why)
+            for host in ('host1', 'a host')
+            for why in ('old', 'moved')
+        }
+        references = {
+            naming.rebind_reference(UUID, host)
+            for host in ('host1', 'a host')
+        }
+        self.assertEqual((4, 2), (len(names), len(references)))
+        for one in names:
+            self.assertRegex(one, NAME)
 
     def test_instance_of_a_name(self):
         self.assertEqual(
@@ -63,6 +78,16 @@ class LabelsTestCase(base.BaseTestCase):
         wanted = naming.host_filter('host1').items()
         self.assertLessEqual(wanted, ours)
         self.assertNotEqual(set(), wanted - other)
+
+    def test_filter_selects_an_instance_of_this_host(self):
+        wanted = naming.instance_filter(UUID, 'host1').items()
+        for uuid, host, selected in (
+            (UUID, 'host1', True),
+            (UUID, 'host2', False),
+            (IMAGE, 'host1', False),
+        ):
+            labels = naming.labels(uuid, naming.ROLE_INSTANCE, host).items()
+            self.assertEqual(selected, wanted <= labels)
 
     def test_filter_selects_a_role(self):
         wanted = naming.host_filter('host1', naming.ROLE_SANDBOX).items()

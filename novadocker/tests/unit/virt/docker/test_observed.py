@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import dataclasses
 import threading
 from unittest import mock
 
@@ -50,6 +51,15 @@ class ObservedTestCase(base.BaseTestCase):
                 naming.LABEL_ROLE: naming.ROLE_INSTANCE,
             }
         )
+
+    def test_what_was_set_aside_is_no_server(self):
+        aside = naming.aside_name(naming.instance_name('a'), 'host1', 'old')
+        self.client.list_containers.return_value = [
+            a_row('a'),
+            dataclasses.replace(a_row('a'), id='other', name=aside),
+        ]
+
+        self.assertEqual('id-a', self.observed.instances()['a'].id)
 
     def test_many_questions_are_one_request(self):
         for _ in range(1000):

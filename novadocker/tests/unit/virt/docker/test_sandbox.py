@@ -122,6 +122,16 @@ class SandboxesTestCase(base.BaseTestCase):
 
         self.assertIs(model.ContainerState.RUNNING, self.state())
 
+    def test_one_is_renewed_for_another_host_name_alone(self):
+        before = self.sandboxes.create(self.instance, undoing.Undo(None))
+        same = self.sandboxes.renewed(self.instance, self.undo)
+        self.assertEqual(before, same)
+
+        self.instance.hostname = 'other'
+        self.sandboxes.renewed(self.instance, self.undo)
+
+        self.assertEqual('other', self.engine.inspect(self.name).hostname)
+
     def test_one_that_ends_at_once_is_a_failure(self):
         with mock.patch.object(
             self.sandboxes, 'find', autospec=True, return_value=None
