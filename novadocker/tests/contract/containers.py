@@ -12,6 +12,8 @@
 
 """The contract of the verbs for containers."""
 
+import dataclasses
+
 from oslo_utils import uuidutils
 
 from novadocker import exception
@@ -138,6 +140,12 @@ class ContainersContract(base.ContractTestCase):
     def wait_for_output(self, container, expected):
         while expected not in self.client.logs(container, 10):
             pass
+
+    def test_signal_that_asks_to_end(self):
+        for suffix, signal in (('a', None), ('b', 'SIGQUIT')):
+            image = dataclasses.replace(images.SHELL, stop_signal=signal)
+            found = self.client.inspect(self.created(image, suffix))
+            self.assertEqual(signal or 'SIGTERM', found.stop_signal)
 
     def test_stop_kills_after_its_timeout(self):
         for timeout in (0, 1):

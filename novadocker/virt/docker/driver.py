@@ -44,6 +44,7 @@ from novadocker.virt.docker import rebuild
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import suspension
 from novadocker.virt.docker import tags
 
 CONF = nova.conf.CONF
@@ -90,6 +91,7 @@ class DockerDriver(driver.ComputeDriver):
             images=images.Images(client, settings.images()),
             observed=seen,
             loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
+            suspensions=suspension.Suspensions(CONF.instances_path),
         )
         self._lifecycle = lifecycle.Lifecycle(rooms, host, server_settings)
         self._rebuilder = rebuild.Rebuilder(rooms, self._lifecycle, host)
@@ -294,7 +296,8 @@ class DockerDriver(driver.ComputeDriver):
         accel_info: Any = None,
         share_info: Any = None,
     ) -> None:
-        grace = CONF.shutdown_timeout if reboot_type == 'SOFT' else 0
+        soft = reboot_type == 'SOFT'
+        grace = settings.shutdown_timeout(instance) if soft else 0
         self._lifecycle.reboot(instance, network_info, grace)
 
     def poll_rebooting_instances(self, timeout: int, instances: Any) -> None:
@@ -305,6 +308,19 @@ class DockerDriver(driver.ComputeDriver):
 
     def unpause(self, instance: Any) -> None:
         self._lifecycle.unpause(instance)
+
+    def suspend(self, context: Any, instance: Any) -> None:
+        self._lifecycle.suspend(instance)
+
+    def resume(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        self._lifecycle.resume(instance, network_info)
 
     # Ports
 

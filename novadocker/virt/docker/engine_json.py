@@ -121,6 +121,7 @@ def container_info(found: Mapping[str, Any]) -> model.ContainerInfo:
         started_at=state['StartedAt'],
         finished_at=state['FinishedAt'],
         hostname=config.get('Hostname') or '',
+        stop_signal=config.get('StopSignal') or 'SIGTERM',
     )
 
 

@@ -30,6 +30,7 @@ from nova.virt import hardware
 from oslo_log import log as logging
 
 from novadocker import exception
+from novadocker.virt.docker import action_log
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import images
 from novadocker.virt.docker import model
@@ -37,7 +38,9 @@ from novadocker.virt.docker import naming
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import signals
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import suspension
 from novadocker.virt.docker import undo as undoing
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +49,10 @@ LOG = logging.getLogger(__name__)
 _BAD_REQUEST = 400
 
 Change = Callable[[model.ContainerSpec], model.ContainerSpec]
+_MEMORY_LOST = (
+    'The engine or the host has restarted while the server was suspended, '
+    'and its memory is lost: its process was started anew.'
+)
 
 _POWER_STATES = {
     model.ContainerState.CREATED: power_state.SHUTDOWN,
@@ -68,6 +75,7 @@ class Rooms:
     images: images.Images
     observed: observed.Observed
     loaders: futures.Executor
+    suspensions: suspension.Suspensions
 
 
 @contextlib.contextmanager
@@ -93,6 +101,7 @@ class Lifecycle:
         self._images = rooms.images
         self._observed = rooms.observed
         self._loaders = rooms.loaders
+        self._suspensions = rooms.suspensions
         self._host = host
         self._settings = settings
 
@@ -141,6 +150,7 @@ class Lifecycle:
             with self._ports.wired(instance, network_info, box, undo, wait):
                 name = self._existing(instance, box)
             self.start(name)
+            self._suspensions.discard(instance.uuid)
 
     def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
         """Stop a server's process within ``grace`` seconds, and start it."""
@@ -259,10 +269,14 @@ class Lifecycle:
     def power_off(self, instance: Any, grace: int) -> None:
         """Stop the server's process; its ports stay as they are.
 
-        :param grace: seconds until it is killed, 0 for at once
+        :param grace: seconds until it is killed, 0 for at once; a process
+            that cannot hear is not waited for
         """
         with self.changing(), _instance_container(instance) as name:
-            self._client.stop(name, grace)
+            found = self._client.inspect(name)
+            if not signals.hears(found.pid, found.stop_signal):
+                grace = 0
+            self._client.stop(found.id, grace)
 
     def pause(self, instance: Any) -> None:
         with self.changing(), _instance_container(instance) as name:
@@ -271,6 +285,31 @@ class Lifecycle:
     def unpause(self, instance: Any) -> None:
         with self.changing(), _instance_container(instance) as name:
             self._client.unpause(name)
+
+    def suspend(self, instance: Any) -> None:
+        """Freeze a server for long; its memory stays where it is."""
+        with undoing.Undo(instance) as undo:
+            # Known before it can be seen.
+            undo.callback(self._suspensions.discard, instance.uuid)
+            self._suspensions.add(instance.uuid)
+            self.pause(instance)
+
+    def resume(self, instance: Any, network_info: Any) -> None:
+        """Let a suspended server go on.
+
+        One whose memory the host has lost begins anew, and its user is told.
+        """
+        with _instance_container(instance) as name:
+            lost = not self._client.inspect(name).state.alive
+        if lost:
+            self.power_on(instance, network_info)
+            action_log.tell(
+                instance.uuid, action_log.COLD_START, _MEMORY_LOST
+            )
+            LOG.warning(_MEMORY_LOST, instance=instance)
+            return
+        self.unpause(instance)
+        self._suspensions.discard(instance.uuid)
 
     def snapshot(
         self,
@@ -334,9 +373,10 @@ class Lifecycle:
         found = self._observed.instances().get(instance.uuid)
         if found is None:
             raise nova_exception.InstanceNotFound(instance_id=instance.uuid)
-        return hardware.InstanceInfo(
-            state=_POWER_STATES[found.state], internal_id=found.id
-        )
+        state = _POWER_STATES[found.state]
+        if state == power_state.PAUSED and instance.uuid in self._suspensions:
+            state = power_state.SUSPENDED
+        return hardware.InstanceInfo(state=state, internal_id=found.id)
 
     def exists(self, instance: Any) -> bool:
         return instance.uuid in self._observed.instances()

@@ -127,6 +127,7 @@ class ContainerInfo:
     :ivar resolv_conf_path: the file on the host that is its resolv.conf
     :ivar hosts_path: the file on the host that is its /etc/hosts
     :ivar hostname: its own, or that of the container that it has joined
+    :ivar stop_signal: asks its first process to end
     """
 
     id: str
@@ -145,6 +146,7 @@ class ContainerInfo:
     started_at: str = ''
     finished_at: str = ''
     hostname: str = ''
+    stop_signal: str = 'SIGTERM'
 
 
 @dataclasses.dataclass(frozen=True)

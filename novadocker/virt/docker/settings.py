@@ -16,7 +16,9 @@ Nothing else reads options but the driver itself.
 """
 
 import os
+from typing import Any
 
+from nova.compute import utils as compute_utils
 import nova.conf
 from oslo_utils import units
 
@@ -46,6 +48,21 @@ def server() -> spec.ServerSettings:
         capabilities=tuple(CONF.docker.capabilities),
         console_log_size=CONF.docker.console_log_size,
     )
+
+
+def shutdown_timeout(instance: Any) -> int:
+    """Seconds that a server's process is given to end.
+
+    Nova hands them to the driver where it stops a server, but not where it
+    reboots one.
+    """
+    found: int = compute_utils.get_value_from_system_metadata(
+        instance,
+        key='image_os_shutdown_timeout',
+        type=int,
+        default=CONF.shutdown_timeout,
+    )
+    return found
 
 
 def network() -> network_mod.NetworkSettings:

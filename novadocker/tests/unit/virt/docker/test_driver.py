@@ -148,9 +148,10 @@ class DriverTestCase(base.BaseTestCase):
         with mock.patch.object(
             self.driver, '_lifecycle', autospec=True
         ) as lifecycle:
+            instance = instances.an_instance()
             for kind, grace in (('SOFT', 33), ('HARD', 0)):
-                self.driver.reboot(None, 'instance', 'ports', kind)
-                lifecycle.reboot.assert_called_with('instance', 'ports', grace)
+                self.driver.reboot(None, instance, 'ports', kind)
+                lifecycle.reboot.assert_called_with(instance, 'ports', grace)
 
     def rebuild(self, instance, **arguments):
         self.driver.rebuild(

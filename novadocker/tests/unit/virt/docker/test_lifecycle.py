@@ -35,6 +35,7 @@ from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import suspension
 from novadocker.virt.docker import undo as undoing
 
 # No machine has to have busybox for a unit test.
@@ -54,6 +55,11 @@ class LifecycleTestCase(base.BaseTestCase):
             )
             patch.start()
             self.addCleanup(patch.stop)
+        patch = mock.patch.object(
+            lifecycle.signals, 'hears', autospec=True, return_value=True
+        )
+        self.hears = patch.start()
+        self.addCleanup(patch.stop)
         self.engine = fake_engine.FakeEngine()
         self.engine.load([IMAGE.archive()])
         self.network = mock.create_autospec(network.Network, instance=True)
@@ -75,6 +81,7 @@ class LifecycleTestCase(base.BaseTestCase):
             images=self.images,
             observed=self.observed,
             loaders=loaders,
+            suspensions=suspension.Suspensions(self.path),
         )
         self.lifecycle = lifecycle.Lifecycle(self.rooms, 'host1', SETTINGS)
         self.instance = instances.an_instance()
@@ -319,6 +326,21 @@ class LifecycleTestCase(base.BaseTestCase):
 
     # And back
 
+    def grace(self):
+        with mock.patch.object(self.engine, 'stop', autospec=True) as stop:
+            self.lifecycle.power_off(self.instance, 60)
+        (_, grace), _ = stop.call_args
+        return grace
+
+    def test_a_process_is_given_the_time_that_it_may_take(self):
+        self.spawn()
+        self.assertEqual(60, self.grace())
+
+        self.hears.return_value = False
+        self.assertEqual(0, self.grace())
+        pid = self.engine.inspect(self.name).pid
+        self.hears.assert_called_with(pid, 'SIGTERM')
+
     def test_pause_and_unpause(self):
         self.spawn()
         self.lifecycle.pause(self.instance)
@@ -326,11 +348,74 @@ class LifecycleTestCase(base.BaseTestCase):
         self.lifecycle.unpause(self.instance)
         self.assertEqual(power_state.RUNNING, self.state())
 
+    def test_suspend_and_resume(self):
+        self.spawn()
+        self.lifecycle.suspend(self.instance)
+        self.assertEqual(power_state.SUSPENDED, self.state())
+        pid = self.engine.inspect(self.name).pid
+        self.lifecycle.resume(self.instance, self.vifs)
+        self.assertEqual(power_state.RUNNING, self.state())
+        self.assertEqual(pid, self.engine.inspect(self.name).pid)
+        self.lifecycle.pause(self.instance)
+        self.assertEqual(power_state.PAUSED, self.state())
+
+    def test_suspend_that_fails_is_forgotten(self):
+        self.spawn()
+        self.engine.fail('pause', GONE)
+
+        self.assertRaises(
+            exception.EngineUnavailable,
+            self.lifecycle.suspend,
+            self.instance,
+        )
+        self.lifecycle.pause(self.instance)
+        self.assertEqual(power_state.PAUSED, self.state())
+
+    def test_resume_that_fails_leaves_it_suspended(self):
+        self.spawn()
+        self.lifecycle.suspend(self.instance)
+        self.engine.fail('unpause', GONE)
+
+        self.assertRaises(
+            exception.EngineUnavailable,
+            self.lifecycle.resume,
+            self.instance,
+            self.vifs,
+        )
+        self.assertEqual(power_state.SUSPENDED, self.state())
+
+    def test_resume_without_the_memory_is_a_start_that_says_so(self):
+        self.spawn()
+        self.lifecycle.suspend(self.instance)
+        self.engine.end(self.name, 137)
+        self.assertEqual(power_state.SHUTDOWN, self.state())
+        with mock.patch.object(
+            lifecycle.action_log, 'tell', autospec=True
+        ) as tell:
+            self.lifecycle.resume(self.instance, self.vifs)
+
+        tell.assert_called_once_with(
+            self.instance.uuid, 'cold_start', mock.ANY
+        )
+        self.assertEqual(power_state.RUNNING, self.state())
+        self.lifecycle.pause(self.instance)
+        self.assertEqual(power_state.PAUSED, self.state())
+
+    def test_reboot_ends_a_suspension(self):
+        self.spawn()
+        self.lifecycle.suspend(self.instance)
+        self.lifecycle.reboot(self.instance, self.vifs, 0)
+        self.lifecycle.pause(self.instance)
+
+        self.assertEqual(power_state.PAUSED, self.state())
+
     def test_what_is_not_there_is_no_instance(self):
         for work in (
             lambda: self.lifecycle.power_off(self.instance, 0),
             lambda: self.lifecycle.pause(self.instance),
             lambda: self.lifecycle.unpause(self.instance),
+            lambda: self.lifecycle.suspend(self.instance),
+            lambda: self.lifecycle.resume(self.instance, self.vifs),
             lambda: self.lifecycle.power_on(self.instance, self.vifs),
             lambda: self.lifecycle.get_info(self.instance),
         ):

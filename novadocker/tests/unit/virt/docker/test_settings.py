@@ -14,6 +14,7 @@ import nova.conf
 from oslo_utils import units
 from oslotest import base
 
+from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import settings
 
 CONF = nova.conf.CONF
@@ -39,6 +40,15 @@ class SettingsTestCase(base.BaseTestCase):
     def test_server(self):
         self.override('capabilities', ['CHOWN', 'KILL'])
         self.assertEqual(('CHOWN', 'KILL'), settings.server().capabilities)
+
+    def test_time_to_shut_down_is_the_images_or_the_operators(self):
+        self.override('shutdown_timeout', 33, group=None)
+        for properties, expected in (
+            ({}, 33),
+            ({'os_shutdown_timeout': '7'}, 7),
+        ):
+            instance = instances.an_instance(**properties)
+            self.assertEqual(expected, settings.shutdown_timeout(instance))
 
     def test_network(self):
         self.override('vif_plugging_timeout', 3, group=None)
