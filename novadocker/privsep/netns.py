@@ -180,8 +180,9 @@ def interfaces(pid: int, netns: int) -> list[dict[str, Any]]:
     """The NICs of a namespace, the loopback excepted.
 
     Each has the keys name, mac, mtu, up, addresses (of global scope, as
-    pairs of address and length of the prefix), and device: the name of its
-    end on the host, empty where there is none.
+    pairs of address and length of the prefix), counters (of the kernel, by
+    its names), and device: the name of its end on the host, empty where there
+    is none.
     """
     found = _inside(pid, netns, _describe)
     for one in found:
@@ -205,6 +206,7 @@ def _describe(ipr: Any) -> list[dict[str, Any]]:
             'mtu': link.get_attr('IFLA_MTU'),
             'up': bool(link['flags'] & nics.IFF_UP),
             'addresses': addresses.get(link['index'], []),
+            'counters': dict(link.get_attr('IFLA_STATS64') or {}),
             'peer': link.get_attr('IFLA_LINK') or 0,
         }
         for link in ipr.get_links()

@@ -22,6 +22,7 @@ from typing import Any
 from nova.compute import task_states
 import nova.conf
 from nova import exception as nova_exception
+from nova import objects
 from nova import utils
 from nova.virt import driver
 from nova.virt import hardware
@@ -31,6 +32,7 @@ from novadocker.virt.docker import capabilities
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import console
+from novadocker.virt.docker import diagnostics
 from novadocker.virt.docker import events
 from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
@@ -38,9 +40,11 @@ from novadocker.virt.docker import host_watch
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import network
+from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import rebuild
+from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
@@ -74,6 +78,7 @@ class DockerDriver(driver.ComputeDriver):
         architecture = client.info().architecture
         self._nodename = host
         seen = observed.Observed(client, host)
+        obituaries = obituary.Obituaries(client, self.emit_event)
         sandboxes = sandbox.Sandboxes(
             client, host, architecture, server_settings
         )
@@ -92,14 +97,17 @@ class DockerDriver(driver.ComputeDriver):
             observed=seen,
             loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
             suspensions=suspension.Suspensions(CONF.instances_path),
+            obituaries=obituaries,
         )
         self._lifecycle = lifecycle.Lifecycle(rooms, host, server_settings)
+        self._roster = roster.Roster(seen, rooms.suspensions)
         self._rebuilder = rebuild.Rebuilder(rooms, self._lifecycle, host)
         self._console = console.Console(client)
+        self._diagnostics = diagnostics.Diagnostics(client, sandboxes)
         self._host = docker_host.Host(client, seen, host, self._reserved())
         self._healer = healing.Healer(self._lifecycle, self._ports, seen, host)
         self._events = events.Events(
-            client, seen, host, self.emit_event, self._healer
+            client, seen, host, obituaries.emit, self._healer
         )
         self._watch = host_watch.HostWatch(
             self._ports, net.names, self._healer.mend
@@ -154,18 +162,18 @@ class DockerDriver(driver.ComputeDriver):
     # Servers there are
 
     def list_instances(self) -> list[str]:
-        return self._lifecycle.names()
+        return self._roster.names()
 
     def list_instance_uuids(self) -> list[str]:
-        return self._lifecycle.uuids()
+        return self._roster.uuids()
 
     def instance_exists(self, instance: Any) -> bool:
-        return self._lifecycle.exists(instance)
+        return self._roster.exists(instance)
 
     def get_info(
         self, instance: Any, use_cache: bool = True
     ) -> hardware.InstanceInfo:
-        return self._lifecycle.get_info(instance)
+        return self._roster.get_info(instance)
 
     # From nothing to running, and back
 
@@ -219,7 +227,7 @@ class DockerDriver(driver.ComputeDriver):
         )
 
         def stopping() -> None:
-            if self._lifecycle.exists(instance):
+            if self._roster.exists(instance):
                 self._lifecycle.power_off(instance, CONF.shutdown_timeout)
             # What Nova shows while it does this by itself.
             instance.task_state = task_states.REBUILD_BLOCK_DEVICE_MAPPING
@@ -277,8 +285,7 @@ class DockerDriver(driver.ComputeDriver):
         share_info: Any = None,
         block_device_info: Any = None,
     ) -> None:
-        # Nova takes no events before all servers have been resumed.
-        self._lifecycle.power_on(instance, network_info, wait=False)
+        self._lifecycle.resume_after_boot(instance, network_info)
 
     def power_off(
         self, instance: Any, timeout: int = 0, retry_interval: int = 0
@@ -354,6 +361,12 @@ class DockerDriver(driver.ComputeDriver):
 
     def get_console_output(self, context: Any, instance: Any) -> bytes:
         return self._console.output(instance)
+
+    def get_diagnostics(self, instance: Any) -> dict[str, Any]:
+        return self._diagnostics.plain(instance)
+
+    def get_instance_diagnostics(self, instance: Any) -> objects.Diagnostics:
+        return self._diagnostics.details(instance)
 
     # What containers do not do
 

@@ -122,6 +122,7 @@ def container_info(found: Mapping[str, Any]) -> model.ContainerInfo:
         finished_at=state['FinishedAt'],
         hostname=config.get('Hostname') or '',
         stop_signal=config.get('StopSignal') or 'SIGTERM',
+        restarts=found.get('RestartCount') or 0,
     )
 
 

@@ -52,7 +52,7 @@ RETRY = (0.5, 1, 2, 5)
 # Nova ignores what happens to a server while it works on that server, so a
 # process that ends as soon as it is started would go unnoticed until the
 # hourly audit. A server's end is told again after these seconds.
-REPEAT_STOPPED = (0, 2, 10)
+REPEAT_STOPPED = (0, 0.2, 2, 10)
 
 _SANDBOX_ENDED = 'its sandbox has ended'
 
@@ -149,6 +149,9 @@ class Announcer:
             self.states.pop(uuid, None)
             return
         self.states[uuid] = row.state
+        if transition == virtevent.EVENT_LIFECYCLE_STOPPED and row.state.alive:
+            # The engine tells of an end before its own list knows.
+            self._observed.changed()
         if _STATE_TRANSITIONS.get(row.state) not in (
             transition,
             _equivalent(transition),

@@ -33,6 +33,7 @@ from novadocker import exception
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
+from novadocker.virt.docker import spec
 
 LOG = logging.getLogger(__name__)
 
@@ -109,6 +110,8 @@ class Healer:
         with lockutils.lock(uuid):
             instance = _instance(uuid)
             if instance.vm_state != vm_states.ACTIVE or instance.task_state:
+                return False
+            if spec.is_job(instance.flavor):
                 return False
             LOG.warning(
                 'The engine has ended and taken this server with it: it is '

@@ -24,9 +24,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from nova.compute import power_state
 from nova import exception as nova_exception
-from nova.virt import hardware
 from oslo_log import log as logging
 
 from novadocker import exception
@@ -35,6 +33,7 @@ from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import images
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
+from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
@@ -49,20 +48,11 @@ LOG = logging.getLogger(__name__)
 _BAD_REQUEST = 400
 
 Change = Callable[[model.ContainerSpec], model.ContainerSpec]
+
 _MEMORY_LOST = (
     'The engine or the host has restarted while the server was suspended, '
     'and its memory is lost: its process was started anew.'
 )
-
-_POWER_STATES = {
-    model.ContainerState.CREATED: power_state.SHUTDOWN,
-    model.ContainerState.RUNNING: power_state.RUNNING,
-    model.ContainerState.PAUSED: power_state.PAUSED,
-    model.ContainerState.RESTARTING: power_state.RUNNING,
-    model.ContainerState.REMOVING: power_state.SHUTDOWN,
-    model.ContainerState.EXITED: power_state.SHUTDOWN,
-    model.ContainerState.DEAD: power_state.CRASHED,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +66,7 @@ class Rooms:
     observed: observed.Observed
     loaders: futures.Executor
     suspensions: suspension.Suspensions
+    obituaries: obituary.Obituaries
 
 
 @contextlib.contextmanager
@@ -102,6 +93,7 @@ class Lifecycle:
         self._observed = rooms.observed
         self._loaders = rooms.loaders
         self._suspensions = rooms.suspensions
+        self._obituaries = rooms.obituaries
         self._host = host
         self._settings = settings
 
@@ -134,7 +126,7 @@ class Lifecycle:
             with self._ports.wired(instance, network_info, box, undo):
                 name = self.create(instance, loading.result(), box, undo)
             if power_on:
-                self.start(name)
+                self.start(instance, name)
 
     def power_on(
         self, instance: Any, network_info: Any, wait: bool = True
@@ -149,8 +141,15 @@ class Lifecycle:
             box = self._sandboxes.ensure(instance, undo)
             with self._ports.wired(instance, network_info, box, undo, wait):
                 name = self._existing(instance, box)
-            self.start(name)
-            self._suspensions.discard(instance.uuid)
+            self.start(instance, name)
+
+    def resume_after_boot(self, instance: Any, network_info: Any) -> None:
+        """Make a server run that ran before the host went down."""
+        if spec.is_job(instance.flavor):
+            LOG.info('A job is not started again', instance=instance)
+            return
+        # Nova takes no events before all servers have been resumed.
+        self.power_on(instance, network_info, wait=False)
 
     def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
         """Stop a server's process within ``grace`` seconds, and start it."""
@@ -248,7 +247,9 @@ class Lifecycle:
         self._client.remove(old.id)
         return name
 
-    def start(self, container: str) -> None:
+    def start(self, instance: Any, container: str) -> None:
+        self._suspensions.discard(instance.uuid)
+        self._obituaries.begin(instance.uuid)
         try:
             self._client.start(container)
         except exception.EngineError as exc:
@@ -274,6 +275,7 @@ class Lifecycle:
         """
         with self.changing(), _instance_container(instance) as name:
             found = self._client.inspect(name)
+            self._obituaries.expect(instance.uuid)
             if not signals.hears(found.pid, found.stop_signal):
                 grace = 0
             self._client.stop(found.id, grace)
@@ -340,6 +342,7 @@ class Lifecycle:
             if destroy_disks
             else self._client.stop_if_there
         )
+        self._obituaries.expect(uuid)
         with self.changing():
             # By label: another host of the same engine may have the name.
             servers, sandboxes = self._containers(uuid)
@@ -354,6 +357,7 @@ class Lifecycle:
                     naming.rebind_reference(uuid, self._host)
                 )
                 self._ports.forget(uuid)
+                self._obituaries.forget(uuid)
 
     def _containers(self, uuid: str) -> tuple[list[str], list[str]]:
         """The ids of a server's containers, and of its sandboxes."""
@@ -366,23 +370,3 @@ class Lifecycle:
             if row.labels[naming.LABEL_ROLE] == naming.ROLE_SANDBOX
         }
         return [row.id for row in rows if row.id not in boxes], list(boxes)
-
-    # What there is
-
-    def get_info(self, instance: Any) -> hardware.InstanceInfo:
-        found = self._observed.instances().get(instance.uuid)
-        if found is None:
-            raise nova_exception.InstanceNotFound(instance_id=instance.uuid)
-        state = _POWER_STATES[found.state]
-        if state == power_state.PAUSED and instance.uuid in self._suspensions:
-            state = power_state.SUSPENDED
-        return hardware.InstanceInfo(state=state, internal_id=found.id)
-
-    def exists(self, instance: Any) -> bool:
-        return instance.uuid in self._observed.instances()
-
-    def names(self) -> list[str]:
-        return [row.name for row in self._observed.instances().values()]
-
-    def uuids(self) -> list[str]:
-        return list(self._observed.instances())

@@ -128,6 +128,7 @@ class ContainerInfo:
     :ivar hosts_path: the file on the host that is its /etc/hosts
     :ivar hostname: its own, or that of the container that it has joined
     :ivar stop_signal: asks its first process to end
+    :ivar restarts: how often the engine has started it of its own accord
     """
 
     id: str
@@ -147,6 +148,7 @@ class ContainerInfo:
     finished_at: str = ''
     hostname: str = ''
     stop_signal: str = 'SIGTERM'
+    restarts: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Rebuilder:
             box = self._sandboxes.renewed(instance, undo)
             with self._ports.wired(instance, network_info, box, undo):
                 name = self._lifecycle.create(instance, image, box, undo)
-            self._lifecycle.start(name)
+            self._lifecycle.start(instance, name)
         if old is not None:
             self._client.remove(old)
         self._client.remove_image(naming.rebind_reference(uuid, self._host))

@@ -24,6 +24,11 @@ from novadocker.virt.docker import naming
 SHARES_PER_CPU = 1024
 MAX_SHARES = 262144
 
+# A flavor's word on servers that end; of any other value there is none.
+LIFECYCLE = 'docker:lifecycle'
+SERVICE = 'service'
+JOB = 'job'
+
 # The sandbox holds one sleeping process.
 _SANDBOX_LIMITS = model.Limits(memory=16 * 1024**2, cpu_shares=2, pids=8)
 
@@ -114,6 +119,11 @@ def server(
     )
 
 
+def is_job(flavor: Any) -> bool:
+    """Whether a server of this flavor runs once, to its end."""
+    return bool(flavor.extra_specs.get(LIFECYCLE) == JOB)
+
+
 def _command(instance: Any) -> tuple[str, ...] | None:
     """The command that the image's properties give, as a shell splits it."""
     line = instance.image_meta.properties.get('os_command_line')
@@ -136,6 +146,11 @@ def refuse_unsupported(
 
     :raises: FeatureNotSupported
     """
+    wanted = instance.flavor.extra_specs.get(LIFECYCLE, SERVICE)
+    if wanted not in (SERVICE, JOB):
+        raise exception.FeatureNotSupported(
+            feature=f'the lifecycle {wanted} of its flavor'
+        )
     devices = block_device_info or {}
     unsupported = {
         'volumes': devices.get('block_device_mapping'),

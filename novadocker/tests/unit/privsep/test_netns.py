@@ -105,6 +105,7 @@ class NamespaceTestCase(NetnsTestCase):
             up=True,
             IFLA_ADDRESS='fa:16:3e:00:00:01',
             IFLA_MTU=1450,
+            IFLA_STATS64={'rx_bytes': 7},
         )
         self.kernel.has_address(index, '10.0.0.5', 24)
         self.assertEqual(
@@ -116,6 +117,7 @@ class NamespaceTestCase(NetnsTestCase):
                     'mtu': 1450,
                     'up': True,
                     'addresses': [('10.0.0.5', 24)],
+                    'counters': {'rx_bytes': 7},
                 }
             ],
             netns.interfaces(*self.where),

@@ -79,6 +79,12 @@ class HealerTestCase(base.BaseTestCase):
         self.assertEqual('given up', self.heal())
         self.lifecycle.power_on.assert_not_called()
 
+    def test_job_is_not_run_twice(self):
+        self.instance.flavor.extra_specs = {'docker:lifecycle': 'job'}
+
+        self.assertEqual('given up', self.heal())
+        self.lifecycle.power_on.assert_not_called()
+
     def test_server_that_nova_works_on_is_nova_s(self):
         self.instance.task_state = task_states.REBOOTING
 

@@ -31,8 +31,10 @@ from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import network
+from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
+from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import suspension
@@ -68,6 +70,9 @@ class LifecycleTestCase(base.BaseTestCase):
         self.images = mock.create_autospec(images.Images, instance=True)
         self.images.ensure.side_effect = self.ensure_image
         self.path = self.useFixture(fixtures.TempDir()).path
+        self.obituaries = mock.create_autospec(
+            obituary.Obituaries, instance=True
+        )
         self.observed = observed.Observed(self.engine, 'host1')
         loaders = futures.ThreadPoolExecutor(4)
         self.addCleanup(loaders.shutdown)
@@ -82,8 +87,10 @@ class LifecycleTestCase(base.BaseTestCase):
             observed=self.observed,
             loaders=loaders,
             suspensions=suspension.Suspensions(self.path),
+            obituaries=self.obituaries,
         )
         self.lifecycle = lifecycle.Lifecycle(self.rooms, 'host1', SETTINGS)
+        self.roster = roster.Roster(self.observed, self.rooms.suspensions)
         self.instance = instances.an_instance()
         self.name = naming.instance_name(self.instance.uuid)
         self.box = naming.sandbox_name(self.instance.uuid)
@@ -117,7 +124,7 @@ class LifecycleTestCase(base.BaseTestCase):
         }
 
     def state(self):
-        return self.lifecycle.get_info(self.instance).state
+        return self.roster.get_info(self.instance).state
 
     # To running
 
@@ -317,6 +324,17 @@ class LifecycleTestCase(base.BaseTestCase):
         )
         self.assertEqual(old, self.engine.inspect(self.name).id)
 
+    def test_servers_run_again_after_a_boot_of_the_host_but_jobs(self):
+        self.spawn()
+        self.engine.end(self.name, 137)
+        self.instance.flavor.extra_specs = {'docker:lifecycle': 'job'}
+        self.lifecycle.resume_after_boot(self.instance, self.vifs)
+        self.assertEqual(power_state.SHUTDOWN, self.state())
+
+        self.instance.flavor.extra_specs = {}
+        self.lifecycle.resume_after_boot(self.instance, self.vifs)
+        self.assertEqual(power_state.RUNNING, self.state())
+
     def test_reboot(self):
         self.spawn()
         self.lifecycle.reboot(self.instance, self.vifs, 0)
@@ -401,6 +419,23 @@ class LifecycleTestCase(base.BaseTestCase):
         self.lifecycle.pause(self.instance)
         self.assertEqual(power_state.PAUSED, self.state())
 
+    def test_ends_that_were_asked_for_are_expected(self):
+        self.spawn()
+        self.lifecycle.reboot(self.instance, self.vifs, 0)
+        self.lifecycle.destroy(self.instance, self.vifs, True)
+
+        uuid = self.instance.uuid
+        self.assertEqual(
+            [
+                mock.call.begin(uuid),
+                mock.call.expect(uuid),
+                mock.call.begin(uuid),
+                mock.call.expect(uuid),
+                mock.call.forget(uuid),
+            ],
+            self.obituaries.mock_calls,
+        )
+
     def test_reboot_ends_a_suspension(self):
         self.spawn()
         self.lifecycle.suspend(self.instance)
@@ -417,7 +452,6 @@ class LifecycleTestCase(base.BaseTestCase):
             lambda: self.lifecycle.suspend(self.instance),
             lambda: self.lifecycle.resume(self.instance, self.vifs),
             lambda: self.lifecycle.power_on(self.instance, self.vifs),
-            lambda: self.lifecycle.get_info(self.instance),
         ):
             self.assertRaises(nova_exception.InstanceNotFound, work)
 
@@ -495,7 +529,7 @@ class LifecycleTestCase(base.BaseTestCase):
         self.lifecycle.set_aside(
             self.instance.uuid, 'old', undoing.Undo(self.instance)
         )
-        self.assertEqual([], self.lifecycle.uuids())
+        self.assertEqual([], self.roster.uuids())
 
         self.lifecycle.power_on(self.instance, self.vifs)
 
@@ -509,35 +543,6 @@ class LifecycleTestCase(base.BaseTestCase):
 
         self.assertEqual(
             {self.name: 'exited', self.box: 'exited'}, self.states()
-        )
-
-    # What there is
-
-    def test_lists(self):
-        self.spawn()
-
-        self.assertEqual([self.name], self.lifecycle.names())
-        self.assertEqual([self.instance.uuid], self.lifecycle.uuids())
-        self.assertTrue(self.lifecycle.exists(self.instance))
-        self.assertFalse(self.lifecycle.exists(instances.an_instance()))
-
-    def test_requests_do_not_grow_with_the_servers(self):
-        def ask_all(number):
-            servers = [instances.an_instance() for _ in range(number)]
-            for server in servers:
-                self.lifecycle.spawn(None, server, None, self.vifs, True)
-            before = self.engine.requests.total()
-            self.lifecycle.uuids()
-            self.lifecycle.names()
-            for server in servers:
-                self.lifecycle.get_info(server)
-            return self.engine.requests.total() - before
-
-        self.assertEqual(ask_all(1), ask_all(20))
-
-    def test_every_state_of_the_engine_has_one_of_nova(self):
-        self.assertEqual(
-            set(model.ContainerState), set(lifecycle._POWER_STATES)
         )
 
     def test_snapshot_is_of_the_instance_container(self):

@@ -50,6 +50,31 @@ def a_server(instance, image=IMAGE):
     return spec.server(instance, 'host1', image, 'box', SETTINGS)
 
 
+class LifecycleTestCase(base.BaseTestCase):
+    def flavor(self, **extra_specs):
+        return instances.an_instance(flavor={'extra_specs': extra_specs})
+
+    def test_job(self):
+        for specs, expected in (
+            ({}, False),
+            ({'docker:lifecycle': 'service'}, False),
+            ({'docker:lifecycle': 'job'}, True),
+        ):
+            instance = self.flavor(**specs)
+            self.assertEqual(expected, spec.is_job(instance.flavor))
+            spec.refuse_unsupported(instance, {}, [], None)
+
+    def test_another_word_is_refused(self):
+        self.assertRaises(
+            exception.FeatureNotSupported,
+            spec.refuse_unsupported,
+            self.flavor(**{'docker:lifecycle': 'jop'}),
+            {},
+            [],
+            None,
+        )
+
+
 class ServerTestCase(base.BaseTestCase):
     def test_flavor_becomes_limits(self):
         found = a_server(an_instance(vcpus=2, memory_mb=512))
