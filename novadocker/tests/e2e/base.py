@@ -10,30 +10,24 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""A real cloud, and what can be seen of it from outside the driver."""
+"""A test as the user demo: what it begins with, and what has to be true."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence
-import functools
 import json
-import logging
 import os
-import pathlib
-import subprocess
-import time
 from typing import Any
 import uuid
 
-import openstack
-from oslotest import base
 from testtools import content
 
+from novadocker.tests.e2e import cloud
+from novadocker.tests.e2e import looking
 from novadocker.tests.fixtures import images
 from novadocker.virt.docker import naming
 
-COMMAND = pathlib.Path(__file__).parents[3] / 'contrib' / 'cloud' / 'cloud'
+COMMAND = cloud.COMMAND
 FLAVOR = 'docker.tiny'
-NETWORK = 'demo'
+NETWORK = cloud.NETWORK
+run = cloud.run
 
 # A web server that ends when it is told to, as a first process does only if
 # it asks for the signal.
@@ -46,106 +40,17 @@ WEB = images.Image(
     files=images.HTTPD.files,
 )
 
-# Each request with its body is more than anybody reads.
-for _name in ('keystoneauth', 'openstack', 'stevedore', 'urllib3'):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-def run(
-    *words: str, env: Mapping[str, str] | None = None, check: bool = True
-) -> str:
-    """Run a command and return what it prints."""
-    done = subprocess.run(
-        words,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors='replace',
-        timeout=600,
-        check=False,
-    )
-    if check and done.returncode:
-        raise AssertionError(
-            f'{" ".join(words)} ended with {done.returncode}:\n'
-            f'{done.stdout}{done.stderr}'
-        )
-    return done.stdout
-
 
 def text(said: str) -> content.Content:
     """Something for the reader of a test's result."""
     return content.text_content(said)
 
 
-class Cloud:
-    """The cloud of contrib/cloud, brought up where it is not."""
-
-    def __init__(self) -> None:
-        run(str(COMMAND), 'up')
-        self.env = self._environment('demo')
-        self.admin = _connection(self._environment('admin'))
-        self.demo = _connection(self.env)
-        self.network = self.demo.network.find_network(NETWORK)
-        self.state = pathlib.Path(self.env['CLOUD_FOLDER']) / 'state'
-
-    @staticmethod
-    def _environment(user: str) -> dict[str, str]:
-        said = run(
-            'bash', '-c', f'eval "$({COMMAND} env --user {user})" && env -0'
-        )
-        return dict(
-            line.split('=', 1) for line in said.split('\0') if '=' in line
-        )
-
-    def openstack(self, *words: str) -> Any:
-        """What the command openstack answers, as the user demo."""
-        said = run('openstack', *words, '--format', 'json', env=self.env)
-        return json.loads(said)
-
-    def docker(self, *words: str, check: bool = True) -> str:
-        return run('docker', *words, env=self.env, check=check)
-
-    def vsctl(self, *words: str) -> list[dict[str, Any]]:
-        """Records of Open vSwitch's database, names to values."""
-        said = json.loads(
-            run('ovs-vsctl', '--format=json', *words, env=self.env)
-        )
-        return [
-            dict(zip(said['headings'], row, strict=True))
-            for row in said['data']
-        ]
-
-    def service(self, verb: str, name: str) -> None:
-        """Start or stop a process of the cloud."""
-        run(str(COMMAND), verb, name)
-
-
-def _connection(env: Mapping[str, str]) -> Any:
-    return openstack.connect(
-        load_yaml_config=False,
-        load_envvars=False,
-        auth_url=env['OS_AUTH_URL'],
-        username=env['OS_USERNAME'],
-        password=env['OS_PASSWORD'],
-        project_name=env['OS_PROJECT_NAME'],
-        user_domain_name=env['OS_USER_DOMAIN_NAME'],
-        project_domain_name=env['OS_PROJECT_DOMAIN_NAME'],
-        region_name=env['OS_REGION_NAME'],
-    )
-
-
-@functools.cache
-def _cloud() -> Cloud:
-    return Cloud()
-
-
-class TestCase(base.BaseTestCase):
+class TestCase(looking.Looking):
     """A test as the user demo."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.cloud = _cloud()
         self.name = f'e2e-{uuid.uuid4().hex[:8]}'
         self.group = self._open_group()
         # The host's ends of the servers' ports.
@@ -205,109 +110,6 @@ class TestCase(base.BaseTestCase):
         compute.delete_server(server, ignore_missing=True)
         compute.wait_for_delete(server, interval=1, wait=120)
         self.assert_nothing_left(server)
-
-    # Waiting
-
-    def wait_for(
-        self, condition: Any, what: str = 'it', seconds: float = 60
-    ) -> Any:
-        """Wait until something is true, and return it."""
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f'{what} took longer than {seconds} s')
-            time.sleep(0.3)
-        return found
-
-    def show(self, server: Any) -> Any:
-        return self.cloud.demo.compute.get_server(server.id)
-
-    def wait_for_status(
-        self, server: Any, status: str, seconds: float = 120
-    ) -> Any:
-        """Wait until a server is so and nothing is being done with it."""
-
-        def seen() -> Any:
-            found = self.show(server)
-            if found.status == 'ERROR' and status != 'ERROR':
-                raise AssertionError(f'the server failed: {found.fault}')
-            if found.status == status and not found.task_state:
-                return found
-            return None
-
-        return self.wait_for(seen, f'{status} of {server.id}', seconds)
-
-    def wait_for_compute(self) -> None:
-        """Wait until nova-compute has reported after now."""
-
-        def report() -> Any:
-            found = self.cloud.admin.compute.services(binary='nova-compute')
-            return next(iter(found)).updated_at
-
-        before = report()
-        self.wait_for(lambda: report() != before, 'a report of nova-compute')
-
-    def heartbeat(self) -> str:
-        """When Neutron has last heard of the agent that wires ports."""
-        found = self.cloud.admin.network.agents(
-            binary='neutron-openvswitch-agent'
-        )
-        return str(next(iter(found)).last_heartbeat_at)
-
-    # Looking
-
-    def containers(self, server: Any) -> dict[str, dict[str, Any]]:
-        """What the engine has of a server, by role."""
-        label = f'{naming.LABEL_INSTANCE}={server.id}'
-        ids = self.cloud.docker(
-            'ps', '--all', '--quiet', '--filter', f'label={label}'
-        ).split()
-        found = json.loads(self.cloud.docker('inspect', *ids)) if ids else []
-        return {
-            container['Config']['Labels'][naming.LABEL_ROLE]: container
-            for container in found
-        }
-
-    def interfaces(self, server: Any) -> list[dict[str, Any]]:
-        """The server's ports at the switch."""
-        return self.cloud.vsctl(
-            'find', 'Interface', f'external_ids:vm-uuid={server.id}'
-        )
-
-    def ports(self, server: Any) -> list[Any]:
-        return list(self.cloud.demo.network.ports(device_id=server.id))
-
-    def allocation(self, server: Any) -> dict[str, int]:
-        """What Placement has given to a server."""
-        found = self.cloud.admin.session.get(
-            f'/allocations/{server.id}',
-            endpoint_filter={'service_type': 'placement'},
-        ).json()['allocations']
-        resources: dict[str, int] = {}
-        for provider in found.values():
-            resources.update(provider['resources'])
-        return resources
-
-    def inside(self, server: Any, *words: str, check: bool = True) -> str:
-        """Run a command in a server."""
-        name = naming.instance_name(server.id)
-        return self.cloud.docker('exec', name, *words, check=check)
-
-    def beside(self, *words: str, check: bool = True) -> str:
-        """Run a command on the network demo, beside its servers."""
-        namespace = f'qdhcp-{self.cloud.network.id}'
-        return run('ip', 'netns', 'exec', namespace, *words, check=check)
-
-    def address(self, server: Any, network: str = NETWORK) -> str:
-        """The first IPv4 address of a server."""
-        addresses: Sequence[Any] = self.show(server).addresses[network]
-        return str(
-            next(entry['addr'] for entry in addresses if entry['version'] == 4)
-        )
-
-    def console(self, server: Any) -> str:
-        found = self.cloud.demo.compute.get_server_console_output(server.id)
-        return str(found['output'])
 
     # What has to be true
 

@@ -1,0 +1,134 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What can be seen of a server from outside the driver."""
+
+from collections.abc import Sequence
+import json
+import time
+from typing import Any
+
+from oslotest import base
+
+from novadocker.tests.e2e import cloud
+from novadocker.virt.docker import naming
+
+
+class Looking(base.BaseTestCase):
+    """Asks the cloud, the engine, the switch and the server itself."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cloud = cloud.the_cloud()
+
+    # Waiting
+
+    def wait_for(
+        self, condition: Any, what: str = 'it', seconds: float = 60
+    ) -> Any:
+        """Wait until something is true, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f'{what} took longer than {seconds} s')
+            time.sleep(0.3)
+        return found
+
+    def show(self, server: Any) -> Any:
+        return self.cloud.demo.compute.get_server(server.id)
+
+    def wait_for_status(
+        self, server: Any, status: str, seconds: float = 120
+    ) -> Any:
+        """Wait until a server is so and nothing is being done with it."""
+
+        def seen() -> Any:
+            found = self.show(server)
+            if found.status == 'ERROR' and status != 'ERROR':
+                raise AssertionError(f'the server failed: {found.fault}')
+            if found.status == status and not found.task_state:
+                return found
+            return None
+
+        return self.wait_for(seen, f'{status} of {server.id}', seconds)
+
+    def wait_for_compute(self) -> None:
+        """Wait until nova-compute has reported after now."""
+
+        def report() -> Any:
+            found = self.cloud.admin.compute.services(binary='nova-compute')
+            return next(iter(found)).updated_at
+
+        before = report()
+        self.wait_for(lambda: report() != before, 'a report of nova-compute')
+
+    def heartbeat(self) -> str:
+        """When Neutron has last heard of the agent that wires ports."""
+        found = self.cloud.admin.network.agents(
+            binary='neutron-openvswitch-agent'
+        )
+        return str(next(iter(found)).last_heartbeat_at)
+
+    # Looking
+
+    def containers(self, server: Any) -> dict[str, dict[str, Any]]:
+        """What the engine has of a server, by role."""
+        label = f'{naming.LABEL_INSTANCE}={server.id}'
+        ids = self.cloud.docker(
+            'ps', '--all', '--quiet', '--filter', f'label={label}'
+        ).split()
+        found = json.loads(self.cloud.docker('inspect', *ids)) if ids else []
+        return {
+            container['Config']['Labels'][naming.LABEL_ROLE]: container
+            for container in found
+        }
+
+    def interfaces(self, server: Any) -> list[dict[str, Any]]:
+        """The server's ports at the switch."""
+        return self.cloud.vsctl(
+            'find', 'Interface', f'external_ids:vm-uuid={server.id}'
+        )
+
+    def ports(self, server: Any) -> list[Any]:
+        return list(self.cloud.demo.network.ports(device_id=server.id))
+
+    def allocation(self, server: Any) -> dict[str, int]:
+        """What Placement has given to a server."""
+        found = self.cloud.admin.session.get(
+            f'/allocations/{server.id}',
+            endpoint_filter={'service_type': 'placement'},
+        ).json()['allocations']
+        resources: dict[str, int] = {}
+        for provider in found.values():
+            resources.update(provider['resources'])
+        return resources
+
+    def inside(self, server: Any, *words: str, check: bool = True) -> str:
+        """Run a command in a server."""
+        name = naming.instance_name(server.id)
+        return self.cloud.docker('exec', name, *words, check=check)
+
+    def beside(self, *words: str, check: bool = True) -> str:
+        """Run a command on the network demo, beside its servers."""
+        namespace = f'qdhcp-{self.cloud.network.id}'
+        return cloud.run('ip', 'netns', 'exec', namespace, *words, check=check)
+
+    def address(self, server: Any, network: str = cloud.NETWORK) -> str:
+        """The first IPv4 address of a server."""
+        addresses: Sequence[Any] = self.show(server).addresses[network]
+        return str(
+            next(entry['addr'] for entry in addresses if entry['version'] == 4)
+        )
+
+    def console(self, server: Any) -> str:
+        found = self.cloud.demo.compute.get_server_console_output(server.id)
+        return str(found['output'])
