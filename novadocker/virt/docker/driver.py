@@ -345,6 +345,9 @@ class DockerDriver(driver.ComputeDriver):
 
     def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
         self._ports.detach(instance, vif)
+        instance.device_metadata = tags.device_metadata(
+            context, instance, without=vif['id']
+        )
 
     # Images and consoles
 

@@ -17,18 +17,23 @@ from typing import Any
 from nova import objects
 
 
-def device_metadata(context: Any, instance: Any) -> Any:
+def device_metadata(
+    context: Any, instance: Any, without: str | None = None
+) -> Any:
     """Describe the ports that a user has tagged; None if there is none.
 
     Nova's metadata service and config drive show it to the server, which
     finds the device by its MAC address.
+
+    :param without: id of a port that is being detached: Nova knows it until
+        that is done
     """
     tagged = [
         vif
         for vif in objects.VirtualInterfaceList.get_by_instance_uuid(
             context, instance.uuid
         )
-        if vif.tag
+        if vif.tag and vif.uuid != without
     ]
     if not tagged:
         return None

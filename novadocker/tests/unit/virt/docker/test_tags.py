@@ -11,6 +11,7 @@
 # under the License.
 
 from unittest import mock
+import uuid
 
 from nova import objects
 from oslotest import base
@@ -20,17 +21,23 @@ from novadocker.virt.docker import tags
 
 
 class DeviceMetadataTestCase(base.BaseTestCase):
-    def describe(self, *vifs):
+    def describe(self, *vifs, **arguments):
         with mock.patch.object(
             objects.VirtualInterfaceList,
             'get_by_instance_uuid',
             autospec=True,
             return_value=[
-                objects.VirtualInterface(address=address, tag=tag)
+                objects.VirtualInterface(
+                    uuid=uuid.uuid5(uuid.NAMESPACE_DNS, address),
+                    address=address,
+                    tag=tag,
+                )
                 for address, tag in vifs
             ],
         ):
-            return tags.device_metadata(None, instances.an_instance())
+            return tags.device_metadata(
+                None, instances.an_instance(), **arguments
+            )
 
     def test_tagged_port_is_found_by_its_address(self):
         found = self.describe(
@@ -43,3 +50,13 @@ class DeviceMetadataTestCase(base.BaseTestCase):
 
     def test_nothing_tagged_is_nothing_said(self):
         self.assertIsNone(self.describe(('fa:16:3e:00:00:01', None)))
+
+    def test_port_that_is_being_detached_is_not_described(self):
+        gone = 'fa:16:3e:00:00:01'
+        port = str(uuid.uuid5(uuid.NAMESPACE_DNS, gone))
+        found = self.describe(
+            (gone, 'old'), ('fa:16:3e:00:00:02', 'storage'), without=port
+        )
+
+        [device] = found.devices
+        self.assertEqual(['storage'], device.tags)
