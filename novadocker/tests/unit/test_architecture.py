@@ -44,6 +44,7 @@ _IMPORTERS = {
         'novadocker.virt.docker.network',
     ],
     'nova.image.glance': ['novadocker.virt.docker.images'],
+    'nova.network.neutron': ['novadocker.virt.docker.domains'],
     'eventlet': [],
     'nova.conf': [
         'novadocker.conf',
@@ -64,6 +65,7 @@ _PURE = [
         'nic',
         'pause',
         'recognition',
+        'resolver',
         'spec',
         'tar_stream',
     )

@@ -37,12 +37,15 @@ class Checkpoint:
     :ivar netns: inode of the namespace
     :ivar vifs: Nova's description of each port, as JSON values
     :ivar names: of the NICs, by their devices on the host
+    :ivar domains: what Neutron said of the DNS domain of each port, by its
+        id; None where it has none to give
     """
 
     sandbox_id: str
     netns: int
     vifs: tuple[dict[str, Any], ...] = ()
     names: dict[str, str] = dataclasses.field(default_factory=dict)
+    domains: dict[str, str | None] = dataclasses.field(default_factory=dict)
 
 
 class Checkpoints:
@@ -62,6 +65,7 @@ class Checkpoints:
                 found['netns'],
                 tuple(found['vifs']),
                 found['names'],
+                found.get('domains', {}),
             )
         except (FileNotFoundError, ValueError, KeyError):
             # A host that lost power may leave an empty file.
@@ -77,6 +81,7 @@ class Checkpoints:
             'netns': checkpoint.netns,
             'vifs': checkpoint.vifs,
             'names': checkpoint.names,
+            'domains': checkpoint.domains,
         }
         draft = directory / (_FILE + '.new')
         draft.write_text(json.dumps(content))

@@ -33,6 +33,7 @@ from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import console
 from novadocker.virt.docker import diagnostics
+from novadocker.virt.docker import domains
 from novadocker.virt.docker import events
 from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
@@ -79,15 +80,20 @@ class DockerDriver(driver.ComputeDriver):
         self._nodename = host
         seen = observed.Observed(client, host)
         obituaries = obituary.Obituaries(client, self.emit_event)
+        checkpoints = checkpoint.Checkpoints(CONF.instances_path)
         sandboxes = sandbox.Sandboxes(
-            client, host, architecture, server_settings
+            client,
+            host,
+            architecture,
+            server_settings,
+            domains.Domains(checkpoints, CONF.api.dhcp_domain),
         )
         net = network.Network(self.virtapi, settings.network())
         net.sweep()
         self._ports = ports.Ports(
             net,
             sandboxes,
-            checkpoint.Checkpoints(CONF.instances_path),
+            checkpoints,
         )
         rooms = lifecycle.Rooms(
             client=client,

@@ -258,31 +258,3 @@ def _dns(subnet: Mapping[str, Any]) -> list[str]:
 
 def _unique(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
-
-
-def resolv_conf(wanted: Iterable[Nic]) -> str:
-    """The content of a server's /etc/resolv.conf."""
-    servers = _unique(server for one in wanted for server in one.dns)
-    return ''.join(f'nameserver {server}\n' for server in servers)
-
-
-def hosts(hostname: str | None, wanted: Iterable[Nic]) -> str:
-    """The content of a server's /etc/hosts.
-
-    Its own name stands for its first address of each family.
-    """
-    lines = [
-        '127.0.0.1 localhost',
-        '::1 localhost ip6-localhost ip6-loopback',
-        'fe00::0 ip6-localnet',
-        'ff00::0 ip6-mcastprefix',
-        'ff02::1 ip6-allnodes',
-        'ff02::2 ip6-allrouters',
-    ]
-    first: dict[int, str] = {}
-    for one in wanted:
-        for address in one.addresses:
-            first.setdefault(address.version, address.ip)
-    if hostname:
-        lines += [f'{ip} {hostname}' for ip in first.values()]
-    return '\n'.join(lines) + '\n'

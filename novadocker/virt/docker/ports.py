@@ -134,7 +134,11 @@ class Ports:
         self._checkpoints.write(
             instance.uuid,
             checkpoint.Checkpoint(
-                box.id, box.netns, tuple(network.dump(vifs)), names
+                box.id,
+                box.netns,
+                tuple(network.dump(vifs)),
+                names,
+                known.domains if known else {},
             ),
         )
 

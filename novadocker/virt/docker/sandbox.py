@@ -20,10 +20,12 @@ from novadocker import exception
 import novadocker.privsep.files
 import novadocker.privsep.netns
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import domains as port_domains
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import nic
 from novadocker.virt.docker import pause
+from novadocker.virt.docker import resolver
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import undo as undoing
 
@@ -57,11 +59,13 @@ class Sandboxes:
         host: str,
         architecture: str,
         settings: spec.ServerSettings,
+        domains: port_domains.Domains,
     ) -> None:
         self._client = client
         self._host = host
         self._architecture = architecture
         self._settings = settings
+        self._domains = domains
 
     def create(self, instance: Any, undo: undoing.Undo) -> Sandbox:
         """Make a sandbox for a new instance.
@@ -146,15 +150,17 @@ class Sandboxes:
     def write_names(
         self, sandbox: Sandbox, instance: Any, network_info: Any
     ) -> None:
-        """Tell the instance its name servers, and the name of its addresses.
+        """Tell the instance its name servers, and its own names.
 
         The engine wants to know these when the sandbox is created, which is
         before Neutron has told them.
         """
         nics = nic.nics(network_info)
+        domains = self._domains.of(instance, network_info)
+        hosts = resolver.hosts(instance.hostname, nics, domains)
         for path, text in (
-            (sandbox.resolv_conf_path, nic.resolv_conf(nics)),
-            (sandbox.hosts_path, nic.hosts(instance.hostname, nics)),
+            (sandbox.resolv_conf_path, resolver.resolv_conf(nics, domains)),
+            (sandbox.hosts_path, hosts),
         ):
             # Somebody who removes a sandbox removes its files. A server that
             # runs on keeps them as they were until it gets another one.

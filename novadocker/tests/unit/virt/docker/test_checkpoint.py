@@ -20,7 +20,11 @@ from novadocker.virt.docker import checkpoint
 
 UUID = '6c4c3d3a-0c37-4a3f-9d5c-7e4f0d1c2b3a'
 A_CHECKPOINT = checkpoint.Checkpoint(
-    'box', 4026531840, ({'id': 'port'},), {'tap1': 'eth0'}
+    'box',
+    4026531840,
+    ({'id': 'port'},),
+    {'tap1': 'eth0'},
+    {'port': 'example.org', 'other': None},
 )
 
 

@@ -26,6 +26,7 @@ from novadocker.tests.fixtures import images as test_images
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as test_ports
 from novadocker.virt.docker import checkpoint
+from novadocker.virt.docker import domains
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import model
@@ -76,7 +77,11 @@ class LifecycleTestCase(base.BaseTestCase):
         self.observed = observed.Observed(self.engine, 'host1')
         loaders = futures.ThreadPoolExecutor(4)
         self.addCleanup(loaders.shutdown)
-        sandboxes = sandbox.Sandboxes(self.engine, 'host1', 'x86_64', SETTINGS)
+        names = mock.create_autospec(domains.Domains, instance=True)
+        names.of.return_value = {}
+        sandboxes = sandbox.Sandboxes(
+            self.engine, 'host1', 'x86_64', SETTINGS, names
+        )
         self.rooms = lifecycle.Rooms(
             client=self.engine,
             sandboxes=sandboxes,

@@ -19,6 +19,7 @@ from novadocker import exception
 from novadocker.tests.fixtures import fake_engine
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as ports
+from novadocker.virt.docker import domains
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import pause
@@ -36,8 +37,9 @@ class SandboxesTestCase(base.BaseTestCase):
         self.engine = fake_engine.FakeEngine()
         self.instance = instances.an_instance()
         self.name = naming.sandbox_name(self.instance.uuid)
+        self.domains = mock.create_autospec(domains.Domains, instance=True)
         self.sandboxes = sandbox.Sandboxes(
-            self.engine, 'host1', 'x86_64', SETTINGS
+            self.engine, 'host1', 'x86_64', SETTINGS, self.domains
         )
         self.inode = self.patch('netns.inode', return_value=NETNS)
         self.write = self.patch('files.write_sandbox_file')
@@ -205,9 +207,13 @@ class SandboxesTestCase(base.BaseTestCase):
         port = ports.vif(
             ports.Subnet('10.0.0.0/24', ['10.0.0.5'], dns=['10.0.0.2'])
         )
+        self.domains.of.return_value = {port['id']: 'example.org'}
 
         self.sandboxes.write_names(box, self.instance, [port])
 
+        self.domains.of.assert_called_once_with(self.instance, [port])
         written = dict(call.args for call in self.write.call_args_list)
-        self.assertEqual('nameserver 10.0.0.2\n', written['/resolv'])
-        self.assertIn('10.0.0.5 web', written['/hosts'])
+        self.assertEqual(
+            'search example.org\nnameserver 10.0.0.2\n', written['/resolv']
+        )
+        self.assertIn('10.0.0.5 web.example.org web', written['/hosts'])
