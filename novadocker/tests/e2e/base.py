@@ -12,11 +12,11 @@
 
 """A test as the user demo: what it begins with, and what has to be true."""
 
-import json
 import os
 from typing import Any
 import uuid
 
+from openstack import resource
 from testtools import content
 
 from novadocker.tests.e2e import cloud
@@ -86,27 +86,35 @@ class TestCase(looking.Looking):
         )
         return self.cloud.demo.image.get_image(made.id)
 
-    def request(self, image: Any, *networks: Any) -> Any:
-        """Ask for a server; it is deleted at the end, and has to be gone."""
-        server = self.cloud.demo.compute.create_server(
-            name=self.name,
-            image_id=image.id,
-            flavor_id=self.cloud.demo.compute.find_flavor(FLAVOR).id,
-            networks=[
+    def request(self, image: Any, *networks: Any, **more: Any) -> Any:
+        """Ask for a server; it is deleted at the end, and has to be gone.
+
+        :param networks: or what Nova's API takes instead of one
+        """
+        wanted = {
+            'name': self.name,
+            'image_id': image.id,
+            'flavor_id': self.cloud.demo.compute.find_flavor(FLAVOR).id,
+            'networks': [
                 {'uuid': network.id}
+                if isinstance(network, resource.Resource)
+                else network
                 for network in networks or (self.cloud.network,)
             ],
-            security_groups=[{'name': self.group.id}],
-        )
+            'security_groups': [{'name': self.group.id}],
+        }
+        server = self.cloud.demo.compute.create_server(**wanted | more)
         self.addCleanup(self.delete, server)
         return server
 
-    def boot(self, image: Any, *networks: Any) -> Any:
+    def boot(self, image: Any, *networks: Any, **more: Any) -> Any:
         """A server that is ACTIVE."""
-        return self.wait_for_status(self.request(image, *networks), 'ACTIVE')
+        return self.wait_for_status(
+            self.request(image, *networks, **more), 'ACTIVE'
+        )
 
     def delete(self, server: Any) -> None:
-        compute = self.cloud.demo.compute
+        compute = self.cloud.admin.compute
         compute.delete_server(server, ignore_missing=True)
         compute.wait_for_delete(server, interval=1, wait=120)
         self.assert_nothing_left(server)
@@ -147,15 +155,16 @@ class TestCase(looking.Looking):
                 for entry in interfaces
             },
         )
-        self._devices[server.id] = {entry['name'] for entry in interfaces}
-        namespace = naming.instance_name(server.id)
-        seen = json.loads(
-            run('ip', '-n', namespace, '-json', 'address', 'show')
-        )
+        outside = {entry['name'] for entry in interfaces}
+        self._devices[server.id] = outside
+        nics = self.nics(server)
+        self.assertEqual(len(ports) + 1, len(nics), nics)
         for port in ports:
-            device = next(
-                link for link in seen if link['address'] == port.mac_address
-            )
+            [device] = [
+                link
+                for link in nics.values()
+                if link['address'] == port.mac_address
+            ]
             self.assertEqual('UP', device['operstate'])
             self.assertEqual(
                 {entry['ip_address'] for entry in port.fixed_ips},
@@ -165,8 +174,11 @@ class TestCase(looking.Looking):
                     if entry['scope'] == 'global'
                 },
             )
-            network = self.cloud.admin.network.get_network(port.network_id)
-            self.assertEqual(network.mtu, device['mtu'])
+            mtu = self.cloud.admin.network.get_network(port.network_id).mtu
+            [end] = {f'tap{port.id[:11]}'} & outside
+            self.assertEqual(mtu, device['mtu'])
+            with open(f'/sys/class/net/{end}/mtu') as found:
+                self.assertEqual(mtu, int(found.read()))
 
     def assert_answers(self, server: Any) -> None:
         address = self.address(server)

@@ -44,7 +44,7 @@ class Looking(base.BaseTestCase):
         return found
 
     def show(self, server: Any) -> Any:
-        return self.cloud.demo.compute.get_server(server.id)
+        return self.cloud.admin.compute.get_server(server.id)
 
     def wait_for_status(
         self, server: Any, status: str, seconds: float = 120
@@ -99,7 +99,33 @@ class Looking(base.BaseTestCase):
         )
 
     def ports(self, server: Any) -> list[Any]:
-        return list(self.cloud.demo.network.ports(device_id=server.id))
+        return list(self.cloud.admin.network.ports(device_id=server.id))
+
+    def within(self, server: Any, *words: str, check: bool = True) -> str:
+        """Run a command of the host in a server's network namespace."""
+        name = naming.instance_name(server.id)
+        return cloud.run('ip', 'netns', 'exec', name, *words, check=check)
+
+    def nics(self, server: Any) -> dict[str, dict[str, Any]]:
+        """What a server has for a network, by the names inside."""
+        found = json.loads(
+            self.within(server, 'ip', '-json', 'address', 'show')
+        )
+        return {link['ifname']: link for link in found}
+
+    def routes(self, server: Any, *family: str) -> dict[str, dict[str, Any]]:
+        """A server's routes that somebody has made, by their destinations.
+
+        :param family: -6 for those of IPv6
+        """
+        found = json.loads(
+            self.within(server, 'ip', *family, '-json', 'route')
+        )
+        return {
+            entry['dst']: entry
+            for entry in found
+            if entry['protocol'] == 'static'
+        }
 
     def allocation(self, server: Any) -> dict[str, int]:
         """What Placement has given to a server."""
@@ -117,9 +143,17 @@ class Looking(base.BaseTestCase):
         name = naming.instance_name(server.id)
         return self.cloud.docker('exec', name, *words, check=check)
 
-    def beside(self, *words: str, check: bool = True) -> str:
-        """Run a command on the network demo, beside its servers."""
-        namespace = f'qdhcp-{self.cloud.network.id}'
+    def beside(
+        self, *words: str, network: Any = None, check: bool = True
+    ) -> str:
+        """Run a command on a network, beside its servers.
+
+        :param network: instead of the network demo
+        """
+        name = (network or self.cloud.network).id
+        there = cloud.run('ip', 'netns', 'list').split()
+        # Where Neutron's agent serves DHCP, or OVN's the metadata.
+        [namespace] = {f'qdhcp-{name}', f'ovnmeta-{name}'} & set(there)
         return cloud.run('ip', 'netns', 'exec', namespace, *words, check=check)
 
     def address(self, server: Any, network: str = cloud.NETWORK) -> str:
@@ -128,6 +162,26 @@ class Looking(base.BaseTestCase):
         return str(
             next(entry['addr'] for entry in addresses if entry['version'] == 4)
         )
+
+    def start_of(self, server: Any, role: str = 'instance') -> str:
+        """When a container was started last, empty if it is not there."""
+        container = self.containers(server).get(role)
+        return str(container['State']['StartedAt']) if container else ''
+
+    def metadata(self, server: Any) -> dict[str, Any]:
+        """What the metadata service tells a server."""
+        url = 'http://169.254.169.254/openstack/latest/meta_data.json'
+        found: dict[str, Any] = json.loads(
+            self.inside(server, 'wget', '-q', '-O', '-', url)
+        )
+        return found
+
+    def tags(self, server: Any) -> dict[str, list[str]]:
+        """The tags of a server's NICs, by MAC address, as it is told them."""
+        return {
+            device['mac']: device['tags']
+            for device in self.metadata(server).get('devices', ())
+        }
 
     def console(self, server: Any) -> str:
         found = self.cloud.demo.compute.get_server_console_output(server.id)

@@ -32,9 +32,6 @@ class TestServers(base.TestCase):
         url = f'http://{self.address(server)}/'
         self.assertEqual(PAGE, self.beside('curl', '-sS', '-m', '10', url))
 
-    def start_of(self, server, role='instance'):
-        return self.containers(server)[role]['State']['StartedAt']
-
     def test_the_command_boots_by_name_and_deletes(self):
         archive = self.useFixture(fixtures.TempDir()).join('image')
         with open(archive, 'wb') as output:
