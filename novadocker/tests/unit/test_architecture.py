@@ -50,6 +50,7 @@ _IMPORTERS = {
         'novadocker.conf',
         'novadocker.virt.docker.driver',
         'novadocker.virt.docker.settings',
+        'novadocker.virt.docker.wiring',
     ],
 }
 
@@ -76,6 +77,7 @@ _WIRING = [
     'novadocker.conf',
     'novadocker.virt.docker.driver',
     'novadocker.virt.docker.settings',
+    'novadocker.virt.docker.wiring',
 ]
 
 _FUNCTION_LINES = 60

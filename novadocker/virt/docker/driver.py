@@ -16,7 +16,6 @@ A table of contents: each method narrows what Nova passes and calls one of the
 objects that do the work.
 """
 
-from concurrent import futures
 from typing import Any
 
 from nova.compute import task_states
@@ -29,34 +28,14 @@ from nova.virt import hardware
 from os_brick.initiator import connector
 
 from novadocker.virt.docker import capabilities
-from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
-from novadocker.virt.docker import console
-from novadocker.virt.docker import diagnostics
-from novadocker.virt.docker import domains
-from novadocker.virt.docker import events
-from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
-from novadocker.virt.docker import host_watch
-from novadocker.virt.docker import images
-from novadocker.virt.docker import lifecycle
-from novadocker.virt.docker import network
-from novadocker.virt.docker import obituary
-from novadocker.virt.docker import observed
-from novadocker.virt.docker import ports
-from novadocker.virt.docker import rebuild
-from novadocker.virt.docker import roster
-from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
-from novadocker.virt.docker import suspension
 from novadocker.virt.docker import tags
+from novadocker.virt.docker import wiring
 
 CONF = nova.conf.CONF
-
-# Loads that may go on at once. Those that wait for another's load of the same
-# image count too.
-LOADERS = 16
 
 
 class DockerDriver(driver.ComputeDriver):
@@ -75,62 +54,25 @@ class DockerDriver(driver.ComputeDriver):
 
         :raises: EngineUnavailable, EngineNotSupported
         """
-        client, server_settings = self._client, settings.server()
-        architecture = client.info().architecture
         self._nodename = host
-        seen = observed.Observed(client, host)
-        obituaries = obituary.Obituaries(client, self.emit_event)
-        checkpoints = checkpoint.Checkpoints(CONF.instances_path)
-        sandboxes = sandbox.Sandboxes(
-            client,
+        house = wiring.furnish(
+            self._client,
             host,
-            architecture,
-            server_settings,
-            domains.Domains(checkpoints, CONF.api.dhcp_domain),
+            wiring.Nova(self.virtapi, self.emit_event),
+            self._get_reserved_host_disk_gb_from_config(),
         )
-        net = network.Network(self.virtapi, settings.network())
-        net.sweep()
-        self._ports = ports.Ports(
-            net,
-            sandboxes,
-            checkpoints,
-        )
-        rooms = lifecycle.Rooms(
-            client=client,
-            sandboxes=sandboxes,
-            ports=self._ports,
-            images=images.Images(client, settings.images()),
-            observed=seen,
-            loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
-            suspensions=suspension.Suspensions(CONF.instances_path),
-            obituaries=obituaries,
-        )
-        self._lifecycle = lifecycle.Lifecycle(rooms, host, server_settings)
-        self._roster = roster.Roster(seen, rooms.suspensions)
-        self._rebuilder = rebuild.Rebuilder(rooms, self._lifecycle, host)
-        self._console = console.Console(client)
-        self._diagnostics = diagnostics.Diagnostics(client, sandboxes)
-        self._host = docker_host.Host(client, seen, host, self._reserved())
-        self._healer = healing.Healer(self._lifecycle, self._ports, seen, host)
-        self._events = events.Events(
-            client, seen, host, obituaries.emit, self._healer
-        )
-        self._watch = host_watch.HostWatch(
-            self._ports, net.names, self._healer.mend
-        )
-        for one in (self._healer, self._events, self._watch):
-            one.start()
-
-    def _reserved(self) -> docker_host.Reserved:
-        return docker_host.Reserved(
-            cpus=CONF.reserved_host_cpus,
-            memory_mb=CONF.reserved_host_memory_mb,
-            disk_gb=self._get_reserved_host_disk_gb_from_config(),
-        )
+        self._ports = house.ports
+        self._lifecycle = house.lifecycle
+        self._roster = house.roster
+        self._rebuilder = house.rebuilder
+        self._console = house.console
+        self._diagnostics = house.diagnostics
+        self._host = house.host
+        self._watchers = house.watchers
+        self._watchers.start()
 
     def cleanup_host(self, host: str) -> None:
-        for one in (self._watch, self._events, self._healer):
-            one.stop()
+        self._watchers.stop()
 
     # The host
 
@@ -139,7 +81,7 @@ class DockerDriver(driver.ComputeDriver):
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         # Nova asks when it has resumed the servers that it wants to run.
-        self._healer.settle(self._events.ended)
+        self._watchers.settle()
         return self._host.resources()
 
     def update_provider_tree(

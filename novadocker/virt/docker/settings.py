@@ -23,6 +23,7 @@ import nova.conf
 from oslo_utils import units
 
 from novadocker import conf as novadocker_conf
+from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import images as images_mod
 from novadocker.virt.docker import model
 from novadocker.virt.docker import network as network_mod
@@ -81,4 +82,16 @@ def images() -> images_mod.ImageSettings:
         max_members=CONF.docker.image_max_members,
         max_layers=CONF.docker.image_max_layers,
         snapshot_pause=CONF.docker.snapshot_pause,
+    )
+
+
+def reserved(disk_gb: int) -> docker_host.Reserved:
+    """What of the host is not for servers.
+
+    :param disk_gb: as Nova works it out
+    """
+    return docker_host.Reserved(
+        cpus=CONF.reserved_host_cpus,
+        memory_mb=CONF.reserved_host_memory_mb,
+        disk_gb=disk_gb,
     )

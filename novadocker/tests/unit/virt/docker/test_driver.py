@@ -12,7 +12,6 @@
 
 import inspect
 import pathlib
-import threading
 from unittest import mock
 
 import fixtures
@@ -25,6 +24,7 @@ from novadocker import exception
 from novadocker.tests.fixtures import fake_engine
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import driver
+from novadocker.virt.docker import wiring
 
 CONF = nova.conf.CONF
 
@@ -54,7 +54,7 @@ class DriverTestCase(base.BaseTestCase):
         )
         self.useFixture(
             fixtures.MockPatchObject(
-                driver.network.Network, 'names', pathlib.Path(path)
+                wiring.network.Network, 'names', pathlib.Path(path)
             )
         )
         self.driver = driver.DockerDriver(None)
@@ -218,12 +218,3 @@ class DriverTestCase(base.BaseTestCase):
             self.assertEqual(
                 {'host': 'host1'}, self.driver.get_volume_connector(None)
             )
-
-    def test_end_of_the_service_ends_its_threads(self):
-        before = set(threading.enumerate())
-        self.driver.init_host('host1')
-        self.driver.cleanup_host('host1')
-
-        for thread in set(threading.enumerate()) - before:
-            thread.join(5)
-            self.assertFalse(thread.is_alive(), thread.name)

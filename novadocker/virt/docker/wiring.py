@@ -1,0 +1,167 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Who works for a Nova host, and with whom.
+
+All objects of the driver are made here, and know of each other from here
+alone.
+"""
+
+from collections.abc import Callable
+from concurrent import futures
+import dataclasses
+from typing import Any
+
+import nova.conf
+from nova.virt import event as virtevent
+
+from novadocker.virt.docker import checkpoint
+from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import console
+from novadocker.virt.docker import diagnostics
+from novadocker.virt.docker import domains
+from novadocker.virt.docker import events
+from novadocker.virt.docker import healing
+from novadocker.virt.docker import host as docker_host
+from novadocker.virt.docker import host_watch
+from novadocker.virt.docker import images
+from novadocker.virt.docker import lifecycle
+from novadocker.virt.docker import network
+from novadocker.virt.docker import obituary
+from novadocker.virt.docker import observed
+from novadocker.virt.docker import ports
+from novadocker.virt.docker import rebuild
+from novadocker.virt.docker import roster
+from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import settings
+from novadocker.virt.docker import suspension
+
+CONF = nova.conf.CONF
+
+# Loads that may go on at once. Those that wait for another's load of the same
+# image count too.
+LOADERS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Nova:
+    """What of nova-compute the driver works with."""
+
+    virtapi: Any
+    emit: Callable[[virtevent.LifecycleEvent], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Watchers:
+    """Those that work in threads of their own."""
+
+    healer: healing.Healer
+    events: events.Events
+    host: host_watch.HostWatch
+
+    def start(self) -> None:
+        for one in (self.healer, self.events, self.host):
+            one.start()
+
+    def stop(self) -> None:
+        """End their threads; does not wait for them."""
+        for one in (self.host, self.events, self.healer):
+            one.stop()
+
+    def settle(self) -> None:
+        """Take note that Nova has started what it wants to run."""
+        self.healer.settle(self.events.ended)
+
+
+@dataclasses.dataclass(frozen=True)
+class House:
+    """What the driver's methods call."""
+
+    ports: ports.Ports
+    lifecycle: lifecycle.Lifecycle
+    roster: roster.Roster
+    rebuilder: rebuild.Rebuilder
+    console: console.Console
+    diagnostics: diagnostics.Diagnostics
+    host: docker_host.Host
+    watchers: Watchers
+
+
+def furnish(
+    client: engine.Client, host: str, nova: Nova, reserved_disk_gb: int
+) -> House:
+    """Wire everything for a Nova host.
+
+    :raises: EngineUnavailable, EngineNotSupported
+    """
+    obituaries = obituary.Obituaries(client, nova.emit)
+    rooms = _rooms(client, host, nova, obituaries)
+    servers = lifecycle.Lifecycle(rooms, host, settings.server())
+    return House(
+        ports=rooms.ports,
+        lifecycle=servers,
+        roster=roster.Roster(rooms.observed, rooms.suspensions),
+        rebuilder=rebuild.Rebuilder(rooms, servers, host),
+        console=console.Console(client),
+        diagnostics=diagnostics.Diagnostics(client, rooms.sandboxes),
+        host=docker_host.Host(
+            client, rooms.observed, host, settings.reserved(reserved_disk_gb)
+        ),
+        watchers=_watchers(rooms, servers, host),
+    )
+
+
+def _rooms(
+    client: engine.Client,
+    host: str,
+    nova: Nova,
+    obituaries: obituary.Obituaries,
+) -> lifecycle.Rooms:
+    checkpoints = checkpoint.Checkpoints(CONF.instances_path)
+    sandboxes = sandbox.Sandboxes(
+        client,
+        host,
+        client.info().architecture,
+        settings.server(),
+        domains.Domains(checkpoints, CONF.api.dhcp_domain),
+    )
+    net = network.Network(nova.virtapi, settings.network())
+    net.sweep()
+    return lifecycle.Rooms(
+        client=client,
+        sandboxes=sandboxes,
+        ports=ports.Ports(net, sandboxes, checkpoints),
+        images=images.Images(client, settings.images()),
+        observed=observed.Observed(client, host),
+        loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
+        suspensions=suspension.Suspensions(CONF.instances_path),
+        obituaries=obituaries,
+    )
+
+
+def _watchers(
+    rooms: lifecycle.Rooms, servers: lifecycle.Lifecycle, host: str
+) -> Watchers:
+    healer = healing.Healer(servers, rooms.ports, rooms.observed, host)
+    return Watchers(
+        healer=healer,
+        events=events.Events(
+            rooms.client,
+            rooms.observed,
+            host,
+            rooms.obituaries.emit,
+            healer,
+        ),
+        host=host_watch.HostWatch(
+            rooms.ports, network.Network.names, healer.mend
+        ),
+    )
