@@ -12,8 +12,12 @@
 
 """What can be seen of a server from outside the driver."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -77,6 +81,28 @@ class Looking(base.BaseTestCase):
             binary='neutron-openvswitch-agent'
         )
         return str(next(iter(found)).last_heartbeat_at)
+
+    # Breaking
+
+    @contextlib.contextmanager
+    def without(self, service: str) -> Iterator[None]:
+        """Have a process of the cloud be away for a while."""
+        self.cloud.service('stop', service)
+        try:
+            yield
+        finally:
+            self.cloud.service('start', service)
+            # Neutron binds no port where it has not heard of the agent.
+            before = self.heartbeat()
+            self.wait_for(
+                lambda: self.heartbeat() != before, 'word from the agent'
+            )
+
+    def kill_compute(self) -> None:
+        """End nova-compute in the midst of all; supervisor starts it."""
+        program = f'{self.cloud.env["CLOUD_FOLDER"]}/venv/bin/nova-compute'
+        [process] = cloud.run('pgrep', '--full', f'{program} --conf').split()
+        os.kill(int(process), signal.SIGKILL)
 
     # Looking
 

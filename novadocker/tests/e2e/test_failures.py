@@ -12,9 +12,7 @@
 
 """What a user is told when something is broken, and what is left behind."""
 
-import contextlib
 import os
-import signal
 
 from novadocker.tests.e2e import base
 from novadocker.tests.fixtures import images
@@ -32,19 +30,6 @@ class TestFailures(base.TestCase):
         message = found.fault['message']
         self.addDetail('fault', base.text(message))
         return message
-
-    @contextlib.contextmanager
-    def without(self, service):
-        self.cloud.service('stop', service)
-        try:
-            yield
-        finally:
-            before = self.heartbeat()
-            self.cloud.service('start', service)
-            # Neutron binds no port where it has not heard of the agent.
-            self.wait_for(
-                lambda: self.heartbeat() != before, 'word from the agent'
-            )
 
     def test_the_command_does_not_exist(self):
         server = self.request(self.upload(images.MISSING_COMMAND))
@@ -100,10 +85,7 @@ class TestFailures(base.TestCase):
             # The boot waits for the agent's word for as long.
             server = self.request(image)
             self.wait_for(lambda: self.interfaces(server), 'the plugging')
-            [process] = base.run(
-                'pgrep', '--full', 'bin/nova-compute --config-file'
-            ).split()
-            os.kill(int(process), signal.SIGKILL)
+            self.kill_compute()
         # Supervisor starts it again.
         self.wait_for_compute()
         self.wait_for_status(server, 'ERROR')

@@ -66,7 +66,9 @@ class WiringTestCase(base.BaseTestCase):
 
     def test_nova_is_told_of_what_it_left_off(self):
         watchers = self.furnish().watchers
-        with mock.patch.object(watchers.healer, 'settle') as settle:
+        with mock.patch.object(
+            watchers.healer, 'settle', autospec=True
+        ) as settle:
             watchers.settle()
 
         settle.assert_called_once_with(watchers.events.ended)
