@@ -166,7 +166,17 @@ def bring_up(device: str, mtu: int, bridge: str | None = None) -> None:
 @privsep.sys_admin_pctxt.entrypoint
 def configure(pid: int, netns: int, nic: nics.Nic) -> None:
     """Make a NIC, and the loopback, what it shall be."""
-    _inside(pid, netns, lambda ipr: nics.configure(ipr, nic))
+    bridge = nic['bridge']
+    offload = True
+    if bridge is not None:
+        with _netlink() as host:
+            offload = nics.takes_offloads(host, bridge)
+
+    def work(ipr: Any) -> None:
+        nics.set_tx_offload(nic['name'], offload)
+        nics.configure(ipr, nic)
+
+    _inside(pid, netns, work)
 
 
 @privsep.sys_admin_pctxt.entrypoint

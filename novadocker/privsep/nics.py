@@ -74,7 +74,8 @@ class Route(TypedDict):
 class Nic(TypedDict):
     """A NIC as it shall be; ``device`` is its end on the host.
 
-    ``withdrawn`` are addresses that it had once and shall not have.
+    Traffic of that goes through ``bridge``, if there is one. ``withdrawn`` are
+    addresses that it had once and shall not have.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Nic(TypedDict):
     addresses: Sequence[Address]
     withdrawn: Sequence[Address]
     routes: Sequence[Route]
-    tx_offload: bool
+    bridge: str | None
 
 
 def find(ipr: Any, device: str) -> Any | None:
@@ -101,6 +102,25 @@ def kind(link: Any) -> str | None:
     """What the kernel calls the type of a device, None for a real one."""
     found: str | None = link.get_nested('IFLA_LINKINFO', 'IFLA_INFO_KIND')
     return found
+
+
+def takes_offloads(ipr: Any, bridge: str) -> bool:
+    """Whether packets may reach a bridge with their checksums yet to come.
+
+    The kernel fills them in where a packet leaves it. A switch in user space
+    hands packets on as they are, and whoever gets one drops it, unless the
+    kernel tells the switch by a header what is missing. The tap device that
+    the switch has for the bridge shows whether it does.
+    """
+    link = find(ipr, bridge)
+    if link is None:
+        # One that comes later may be of any kind.
+        return False
+    if kind(link) != 'tun':
+        return True
+    return bool(
+        link.get_nested('IFLA_LINKINFO', 'IFLA_INFO_DATA', 'IFLA_TUN_VNET_HDR')
+    )
 
 
 def set_sysctls(device: str, values: Sequence[tuple[str, str]]) -> None:
@@ -128,8 +148,6 @@ def configure(ipr: Any, nic: Nic) -> None:
     if loopback is not None and not loopback['flags'] & IFF_UP:
         ipr.link('set', index=loopback['index'], state='up')
     set_sysctls(nic['name'], _SYSCTLS)
-    if not nic['tx_offload']:
-        _tx_offload_off(nic['name'])
     ipr.link('set', index=link['index'], state='up', mtu=nic['mtu'])
     _set_addresses(ipr, link['index'], nic)
     _set_routes(ipr, link['index'], nic['routes'])
@@ -147,11 +165,11 @@ def announce(ipr: Any, name: str) -> None:
     ipr.link('set', index=link['index'], address=link.get_attr('IFLA_ADDRESS'))
 
 
-def _tx_offload_off(name: str) -> None:
-    """Have the kernel fill in checksums, and cut segments, itself."""
+def set_tx_offload(name: str, wanted: bool) -> None:
+    """Let packets leave without checksums, and uncut, or complete."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        if _ethtool(handle, name, _ETHTOOL_GTXCSUM, 0):
-            _ethtool(handle, name, _ETHTOOL_STXCSUM, 0)
+        if bool(_ethtool(handle, name, _ETHTOOL_GTXCSUM, 0)) != wanted:
+            _ethtool(handle, name, _ETHTOOL_STXCSUM, int(wanted))
 
 
 def _ethtool(

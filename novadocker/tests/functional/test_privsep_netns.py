@@ -54,7 +54,7 @@ def a_nic(*addresses, routes=(), **changes):
             {'destination': to, 'gateway': gateway, 'onlink': onlink}
             for to, gateway, onlink in routes
         ],
-        'tx_offload': True,
+        'bridge': None,
     }
     return nic | changes
 
@@ -269,7 +269,7 @@ class ConfigureTestCase(NetnsTestCase):
                 ('fd02::/64', None, False),
                 ('::/0', 'fd00::1', False),
             ],
-            tx_offload=False,
+            bridge='br-user',
         )
         self.plug(nic)
         self.assertEqual([], self.news_of(lambda: self.complete(nic)))
@@ -361,15 +361,22 @@ class ConfigureTestCase(NetnsTestCase):
         )
         self.assertEqual(['default via 10.1.0.1 dev eth1'], self.routes())
 
-    def test_offload_is_left_alone(self):
+    def test_offloads_are_those_of_the_bridge(self):
+        ovs.run(*'ip link add br-kernel type bridge'.split())
+        ovs.run(*'ip tuntap add br-user mode tap'.split())
+        ovs.run(*'ip tuntap add br-tso mode tap vnet_hdr'.split())
         self.plug(a_nic())
-        self.assertIn(f'{OFFLOAD}on', self.inside('ethtool', '-k', 'eth0'))
-
-    def test_offload_off(self):
-        self.plug(a_nic(tx_offload=False))
-        found = self.inside('ethtool', '-k', 'eth0')
-        self.assertIn(f'{OFFLOAD}off', found)
-        self.assertIn('tx-tcp-segmentation: off', found)
+        for bridge, state in (
+            (None, 'on'),
+            ('br-user', 'off'),
+            ('br-kernel', 'on'),
+            ('br-none', 'off'),
+            ('br-tso', 'on'),
+        ):
+            self.complete(a_nic(bridge=bridge))
+            found = self.inside('ethtool', '-k', 'eth0')
+            self.assertIn(f'{OFFLOAD}{state}', found, bridge)
+            self.assertIn(f'tx-tcp-segmentation: {state}', found, bridge)
 
     def test_no_such_nic(self):
         self.assertRaises(OSError, netns.configure, *self.where, a_nic())
@@ -507,7 +514,7 @@ class LeastPrivilegeTestCase(NetnsTestCase):
             '10.0.0.2/24',
             'fd00::2/64',
             routes=[('0.0.0.0/0', '10.0.0.1', False)],
-            tx_offload=False,
+            bridge='br-user',
         )
         self.assertEqual(self.sandbox.netns, netns.inode(self.sandbox.pid))
         self.plug(nic)

@@ -22,8 +22,6 @@ import ipaddress
 from typing import Any
 
 _DEFAULT_MTU = 1500
-# Of Open vSwitch: a datapath in user space.
-_USERSPACE = 'netdev'
 _METADATA = ipaddress.IPv4Network('169.254.169.254/32')
 # A subnet with one of these as its name server shall have none.
 _NO_DNS = ('0.0.0.0', '::')
@@ -69,9 +67,8 @@ class Nic:
     :ivar device: the end on the host
     :ivar withdrawn: fixed IPs that the port had before, and has no more
     :ivar dns: addresses of its name servers
-    :ivar tx_offload: whether packets may leave it with their checksums yet
-        to be filled in. A userspace datapath does not do that, and whoever
-        gets them drops them.
+    :ivar bridge: what its host's end is plugged into, in the end, where that
+        is a bridge. Its kind decides about the NIC's offloads.
     """
 
     port_id: str
@@ -83,7 +80,7 @@ class Nic:
     withdrawn: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
     dns: tuple[str, ...] = ()
-    tx_offload: bool = True
+    bridge: str | None = None
 
 
 def device(vif: Mapping[str, Any]) -> str:
@@ -138,7 +135,6 @@ def nics(
 def _nic(vif: Mapping[str, Any], name: str) -> Nic:
     network = vif['network']
     subnets = network['subnets']
-    details = vif.get('details') or {}
     return Nic(
         port_id=vif['id'],
         name=name,
@@ -148,7 +144,7 @@ def _nic(vif: Mapping[str, Any], name: str) -> Nic:
         addresses=_addresses(vif),
         routes=_routes(subnets),
         dns=_unique(server for one in subnets for server in _dns(one)),
-        tx_offload=details.get('datapath_type') != _USERSPACE,
+        bridge=network['bridge'],
     )
 
 

@@ -48,11 +48,14 @@ class NetnsTestCase(base.BaseTestCase):
         self.sysctls = directory / 'sysctl'
         self.directory = directory / 'netns'
         self.kernel = netlink.Kernel()
+        self.kernel.has_link('br-int', 'openvswitch')
+        self.offloads = {}
         for name, value in (
             ('nics.SYSCTL_DIR', self.sysctls),
             ('netns.NETNS_DIR', self.directory),
             ('netns.pyroute2.IPRoute', self.kernel),
             ('netns._libc', FakeLibc()),
+            ('nics.set_tx_offload', self.offloads.__setitem__),
         ):
             self.patch(name, value)
         self.where = (os.getpid(), os.stat('/proc/self/ns/net').st_ino)
@@ -91,6 +94,17 @@ class NamespaceTestCase(NetnsTestCase):
         self.kernel.has_link('eth0', 'veth')
         netns.configure(*self.where, test_nics.a_nic(('10.0.0.5', 24)))
         self.assertIn('addr add', self.changes())
+
+    def test_offloads_are_those_of_the_bridge(self):
+        self.kernel.has_link('eth0', 'veth')
+        self.kernel.has_link('br-user', 'tun')
+        for bridge, taken in (
+            ('br-int', True),
+            ('br-user', False),
+            (None, True),
+        ):
+            netns.configure(*self.where, test_nics.a_nic(bridge=bridge))
+            self.assertEqual({'eth0': taken}, self.offloads)
 
     def test_announce(self):
         self.kernel.has_link('eth0', 'veth', IFLA_ADDRESS='fa:16:3e:0:0:1')

@@ -19,6 +19,9 @@ from oslotest import base
 from novadocker.privsep import nics
 from novadocker.tests.fixtures import netlink
 
+# linux/ethtool.h
+GET, SET = 0x16, 0x17
+
 
 def a_nic(*addresses, **changes):
     """A NIC as it shall be, with addresses as pairs of ip and prefix."""
@@ -30,7 +33,7 @@ def a_nic(*addresses, **changes):
         'addresses': [{'ip': ip, 'prefix': bits} for ip, bits in addresses],
         'withdrawn': [],
         'routes': [],
-        'tx_offload': True,
+        'bridge': 'br-int',
     }
     return nic | changes
 
@@ -184,6 +187,45 @@ class ConfigureTestCase(base.BaseTestCase):
             OSError, nics.configure, self.kernel, a_nic(name='eth7')
         )
         self.assertEqual([], self.kernel.changes)
+
+
+class OffloadTestCase(base.BaseTestCase):
+    def test_by_what_the_bridge_is(self):
+        kernel = netlink.Kernel()
+        header = 'IFLA_LINKINFO/IFLA_INFO_DATA/IFLA_TUN_VNET_HDR'
+        kernel.has_link('kernel', 'openvswitch')
+        kernel.has_link('linux', 'bridge')
+        kernel.has_link('user', 'tun', **{header: 0})
+        kernel.has_link('tso', 'tun', **{header: 1})
+        # A kernel that does not tell.
+        kernel.has_link('old', 'tun')
+        for bridge, taken in (
+            ('kernel', True),
+            ('linux', True),
+            ('user', False),
+            ('tso', True),
+            ('old', False),
+            ('later', False),
+        ):
+            self.assertIs(taken, nics.takes_offloads(kernel, bridge), bridge)
+
+    def test_only_what_differs_is_set(self):
+        state = [1]
+        requests = []
+
+        def ethtool(handle, name, command, value):
+            requests.append(command)
+            if command == SET:
+                state[0] = value
+            return state[0]
+
+        self.useFixture(
+            fixtures.MonkeyPatch('novadocker.privsep.nics._ethtool', ethtool)
+        )
+        for wanted in (True, False, False, True):
+            nics.set_tx_offload('eth0', wanted)
+            self.assertEqual(wanted, bool(state[0]))
+        self.assertEqual([GET, GET, SET, GET, GET, SET], requests)
 
 
 class AnnounceTestCase(base.BaseTestCase):

@@ -59,10 +59,9 @@ class NicsTestCase(base.BaseTestCase):
             ((), (), ()), (found.addresses, found.routes, found.dns)
         )
 
-    def test_offload_by_the_datapath(self):
-        self.assertTrue(one().tx_offload)
-        (found,) = nic.nics([ports.userspace(ports.vif())])
-        self.assertFalse(found.tx_offload)
+    def test_bridge(self):
+        (found,) = nic.nics([ports.vif(bridge='br-other')])
+        self.assertEqual('br-other', found.bridge)
 
     def test_port_that_was_unbound(self):
         vif = ports.unbound(ports.vif())
