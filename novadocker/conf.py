@@ -124,6 +124,30 @@ The engine keeps one file of this size and begins a new one when it is full,
 so that a server takes up to twice as much. Older output is lost.
 """,
     ),
+    cfg.StrOpt(
+        'serial_console_mode',
+        default='process',
+        choices=[
+            (
+                'process',
+                'The terminal of the server\'s first process, as the console '
+                'log shows it. All viewers share it; a shell that is the '
+                'first process ends the server when it ends.',
+            ),
+            (
+                'shell',
+                'A shell beside that process, as the image\'s user, for each '
+                'viewer. The image must have /bin/sh.',
+            ),
+        ],
+        help="""
+What the serial console of a server is.
+
+Needs ``[serial_console] enabled`` and the service nova-serialproxy. The
+terminal has 24 rows and 80 columns, since the proxy cannot tell the size of
+the viewer's.
+""",
+    ),
 ]
 
 IMAGE_OPTS = [

@@ -12,6 +12,7 @@
 
 """The contract of the verbs for containers."""
 
+from concurrent import futures
 import dataclasses
 
 from oslo_utils import uuidutils
@@ -321,6 +322,96 @@ class ContainersContract(base.ContractTestCase):
         self.assertRaises(
             exception.ContainerNotFound, self.client.logs, self.name(), 1
         )
+
+
+class TerminalsContract(base.ContractTestCase):
+    """Terminals of containers that run."""
+
+    def until(self, terminal, expected):
+        output = b''
+        while expected not in output:
+            received = terminal.receive()
+            self.assertTrue(received, output)
+            output += received
+        return output
+
+    def cat(self):
+        return self.running(command=('cat',))
+
+    def test_attach(self):
+        container = self.cat()
+        with (
+            self.client.attach(container) as one,
+            self.client.attach(container) as another,
+        ):
+            one.send(b'hello\n')
+            self.until(one, b'hello\r\n')
+            another.send(b'world\n')
+            self.until(one, b'world\r\n')
+            self.until(another, b'world\r\n')
+        self.assertIn(b'hello\r\n', self.client.logs(container, 10))
+        self.assertEqual(State.RUNNING, self.state(container))
+        with self.client.attach(container) as one:
+            one.send(b'again\n')
+            self.until(one, b'again\r\n')
+
+    def test_attach_ends_with_the_container(self):
+        container = self.cat()
+        with self.client.attach(container) as terminal:
+            self.client.kill(container)
+            while terminal.receive():
+                pass
+            self.assertEqual(b'', terminal.receive())
+
+    def test_attach_ends_when_another_thread_closes_it(self):
+        terminal = self.client.attach(self.cat())
+        with futures.ThreadPoolExecutor(1) as thread:
+            received = thread.submit(terminal.receive)
+            terminal.close()
+            self.assertEqual(b'', received.result(timeout=10))
+        self.assertRaises(OSError, terminal.send, b'x' * 100)
+
+    def test_attach_to_a_missing_container(self):
+        self.assertRaises(
+            exception.ContainerNotFound, self.client.attach, self.name()
+        )
+
+    def test_shell(self):
+        container = self.running()
+        shell, terminal = self.client.shell(
+            container, ('sh', '-c', 'echo hello; exit 0')
+        )
+        with terminal:
+            self.until(terminal, b'hello\r\n')
+            self.assertEqual(b'', terminal.receive())
+        self.assertEqual(0, self.client.shell_pid(shell))
+        self.assertNotIn(b'hello', self.client.logs(container, 10))
+
+    def test_shell_that_goes_on(self):
+        container = self.running()
+        shell, terminal = self.client.shell(container, ('cat',))
+        with terminal:
+            terminal.send(b'hello\n')
+            self.until(terminal, b'hello\r\n')
+            self.assertGreater(self.client.shell_pid(shell), 1)
+            self.client.kill(container)
+            while terminal.receive():
+                pass
+        self.assertEqual(0, self.client.shell_pid(shell))
+
+    def test_run(self):
+        self.client.run(self.running(), ('true',))
+
+    def test_nothing_runs_in_what_does_not(self):
+        for verb in (self.client.shell, self.client.run):
+            self.assertRaises(
+                exception.ContainerNotFound, verb, self.name('x'), ('true',)
+            )
+        container = self.created()
+        for verb in (self.client.shell, self.client.run):
+            self.assertRaises(
+                exception.ContainerConflict, verb, container, ('true',)
+            )
 
 
 class SandboxContract(base.ContractTestCase):

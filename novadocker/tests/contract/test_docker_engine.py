@@ -33,6 +33,10 @@ class ContainersTestCase(RealEngine, containers.ContainersContract):
     pass
 
 
+class TerminalsTestCase(RealEngine, containers.TerminalsContract):
+    pass
+
+
 class SandboxTestCase(RealEngine, containers.SandboxContract):
     pass
 

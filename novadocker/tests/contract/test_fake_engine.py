@@ -30,6 +30,10 @@ class ContainersTestCase(FakeEngine, containers.ContainersContract):
     pass
 
 
+class TerminalsTestCase(FakeEngine, containers.TerminalsContract):
+    pass
+
+
 class SandboxTestCase(FakeEngine, containers.SandboxContract):
     pass
 

@@ -186,7 +186,12 @@ class ImportsTestCase(base.BaseTestCase):
             ('novadocker.exception', []),
             (
                 f'{_OPS}.client',
-                [*_PURE, f'{_OPS}.connection', f'{_OPS}.engine_json'],
+                [
+                    *_PURE,
+                    f'{_OPS}.connection',
+                    f'{_OPS}.engine_json',
+                    f'{_OPS}.terminal',
+                ],
             ),
         ):
             found = [

@@ -18,6 +18,7 @@ It takes specs, gives infos, and turns every failure into one of our errors.
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 from typing import Any
 from typing import Self
@@ -26,6 +27,7 @@ from novadocker import exception
 from novadocker.virt.docker import connection
 from novadocker.virt.docker import engine_json
 from novadocker.virt.docker import model
+from novadocker.virt.docker import terminal
 
 # Seconds without a byte from the engine, for requests that move or make whole
 # layers: unpacking a large one is silent.
@@ -34,6 +36,13 @@ LAYER_TIMEOUT = 3600
 # Seconds that the engine may take to stop a container beyond the grace that
 # the container's process is given.
 STOP_MARGIN = 60
+
+# Bytes of output that are kept in memory.
+LOG_SIZE = 1024**2
+
+# Rows and columns. No way to a terminal tells its true size, and what is at
+# one needs some size.
+TERMINAL_SIZE = (24, 80)
 
 
 class _Source:
@@ -200,10 +209,68 @@ class Client:
         return [engine_json.container_summary(row) for row in rows]
 
     def logs(self, container: str, lines: int) -> bytes:
-        """The last lines that the container's processes have written."""
+        """The last lines that the container's processes have written.
+
+        Of these no more than LOG_SIZE bytes, however long they are.
+        """
         with connection.translated():
             output: bytes = self._api().logs(container, tail=lines)
-        return output
+        return output[-LOG_SIZE:]
+
+    # Terminals
+
+    def attach(self, container: str) -> terminal.Terminal:
+        """Join whoever is at the terminal of the container's process.
+
+        :raises: ContainerNotFound. Of a container that does not run there is
+            no output before it is started.
+        """
+        api = self._api()
+        with connection.translated():
+            opened = connection.attach(api, container)
+            api.resize(container, *TERMINAL_SIZE)
+        return opened
+
+    def shell(
+        self, container: str, command: Sequence[str]
+    ) -> tuple[str, terminal.Terminal]:
+        """Run a command beside the container's process, at a terminal.
+
+        :returns: its id, and the terminal
+        :raises: ContainerConflict if the container does not run
+        """
+        api = self._api()
+        with connection.translated():
+            made = api.exec_create(
+                container,
+                list(command),
+                stdin=True,
+                tty=True,
+                environment={'TERM': 'linux'},
+                detach_keys=connection.NO_DETACH,
+            )['Id']
+            opened = connection.start(api, made)
+            # Whatever can be resized runs.
+            with contextlib.suppress(exception.EngineError):
+                with connection.translated():
+                    api.exec_resize(made, *TERMINAL_SIZE)
+        return str(made), opened
+
+    def shell_pid(self, shell: str) -> int:
+        """The process id on the host of what was run, 0 if it has ended."""
+        with connection.translated():
+            found = self._api().exec_inspect(shell)
+        return int(found['Pid']) if found['Running'] else 0
+
+    def run(self, container: str, command: Sequence[str]) -> None:
+        """Run a command in a container, and do not wait for its end.
+
+        :raises: ContainerConflict if the container does not run
+        """
+        api = self._api()
+        with connection.translated():
+            made = api.exec_create(container, list(command))
+            api.exec_start(made['Id'], detach=True)
 
     def commit(
         self,

@@ -30,10 +30,16 @@ import urllib3
 
 from novadocker import exception
 from novadocker.virt.docker import model
+from novadocker.virt.docker import terminal
 
 # The API of Docker Engine 20.10, the oldest engine still met on supported
 # distributions.
 MIN_DOCKER_API_VERSION = '1.41'
+
+
+# The engine wants keys by which one leaves a terminal, and keeps the first of
+# them back until it knows. Its own first one is that of a shell's history.
+NO_DETACH = 'ctrl-^,ctrl-_,ctrl-^,ctrl-_'
 
 
 @contextlib.contextmanager
@@ -64,6 +70,19 @@ def translated(
 
 def _reason(exc: docker_errors.APIError) -> str:
     return str(exc.explanation or exc)
+
+
+def attach(api: docker.APIClient, container: str) -> terminal.Terminal:
+    """Open the terminal of a container."""
+    flags = dict.fromkeys(('stdin', 'stdout', 'stderr', 'stream'), 1)
+    opened = api.attach_socket(container, flags | {'detachKeys': NO_DETACH})
+    return terminal.Terminal(opened._response)
+
+
+def start(api: docker.APIClient, command: str) -> terminal.Terminal:
+    """Start a command that was created, and open its terminal."""
+    opened = api.exec_start(command, tty=True, socket=True)
+    return terminal.Terminal(opened._response)
 
 
 class Connections:

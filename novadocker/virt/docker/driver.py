@@ -20,6 +20,7 @@ from typing import Any
 
 from nova.compute import task_states
 import nova.conf
+from nova.console import type as console_type
 from nova import exception as nova_exception
 from nova import objects
 from nova import utils
@@ -66,6 +67,7 @@ class DockerDriver(driver.ComputeDriver):
         self._roster = house.roster
         self._rebuilder = house.rebuilder
         self._console = house.console
+        self._serial = house.serial
         self._diagnostics = house.diagnostics
         self._host = house.host
         self._watchers = house.watchers
@@ -73,6 +75,7 @@ class DockerDriver(driver.ComputeDriver):
 
     def cleanup_host(self, host: str) -> None:
         self._watchers.stop()
+        self._serial.stop()
 
     # The host
 
@@ -199,6 +202,7 @@ class DockerDriver(driver.ComputeDriver):
         destroy_disks: bool = True,
         destroy_secrets: bool = True,
     ) -> None:
+        self._serial.close(instance.uuid)
         self._lifecycle.destroy(instance, network_info, destroy_disks)
 
     def cleanup(
@@ -212,6 +216,7 @@ class DockerDriver(driver.ComputeDriver):
         destroy_vifs: bool = True,
         destroy_secrets: bool = True,
     ) -> None:
+        self._serial.close(instance.uuid)
         self._lifecycle.destroy(instance, network_info, destroy_disks)
 
     def power_on(
@@ -312,6 +317,11 @@ class DockerDriver(driver.ComputeDriver):
 
     def get_console_output(self, context: Any, instance: Any) -> bytes:
         return self._console.output(instance)
+
+    def get_serial_console(
+        self, context: Any, instance: Any
+    ) -> console_type.ConsoleSerial:
+        return self._serial.get(instance)
 
     def get_diagnostics(self, instance: Any) -> dict[str, Any]:
         return self._diagnostics.plain(instance)

@@ -27,6 +27,7 @@ from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import images as images_mod
 from novadocker.virt.docker import model
 from novadocker.virt.docker import network as network_mod
+from novadocker.virt.docker import serial_console as serial_console_mod
 from novadocker.virt.docker import spec
 
 CONF = nova.conf.CONF
@@ -48,6 +49,13 @@ def server() -> spec.ServerSettings:
         pids_limit=CONF.docker.pids_limit,
         capabilities=tuple(CONF.docker.capabilities),
         console_log_size=CONF.docker.console_log_size,
+    )
+
+
+def serial_console() -> serial_console_mod.ConsoleSettings:
+    return serial_console_mod.ConsoleSettings(
+        address=CONF.serial_console.proxyclient_address,
+        mode=CONF.docker.serial_console_mode,
     )
 
 

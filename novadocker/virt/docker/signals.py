@@ -9,7 +9,7 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
-"""Whether the first process of a container can be told anything.
+"""Processes of containers, and what they can be told.
 
 The kernel drops every signal but SIGKILL that the first process of a pid
 namespace has no handler for. A shell is such a process: waiting for it to end
@@ -40,6 +40,18 @@ def number(name: str) -> int:
         return int(signal.Signals[f'SIG{bare}'])
     except KeyError as exc:
         raise ValueError(f'{name} is no signal') from exc
+
+
+def inner_pid(pid: int, proc: pathlib.Path = _PROC) -> int:
+    """The id by which a container knows a process of its own.
+
+    :raises: OSError if it has ended
+    """
+    for line in (proc / str(pid) / 'status').read_text().splitlines():
+        field, _, value = line.partition(':')
+        if field == 'NSpid':
+            return int(value.split()[-1])
+    return pid
 
 
 def hears(pid: int, name: str, proc: pathlib.Path = _PROC) -> bool:

@@ -42,6 +42,7 @@ from novadocker.virt.docker import ports
 from novadocker.virt.docker import rebuild
 from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
+from novadocker.virt.docker import serial_console
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import suspension
 
@@ -91,6 +92,7 @@ class House:
     roster: roster.Roster
     rebuilder: rebuild.Rebuilder
     console: console.Console
+    serial: serial_console.SerialConsoles
     diagnostics: diagnostics.Diagnostics
     host: docker_host.Host
     watchers: Watchers
@@ -112,6 +114,9 @@ def furnish(
         roster=roster.Roster(rooms.observed, rooms.suspensions),
         rebuilder=rebuild.Rebuilder(rooms, servers, host),
         console=console.Console(client),
+        serial=serial_console.SerialConsoles(
+            client, settings.serial_console()
+        ),
         diagnostics=diagnostics.Diagnostics(client, rooms.sandboxes),
         host=docker_host.Host(
             client, rooms.observed, host, settings.reserved(reserved_disk_gb)

@@ -50,6 +50,12 @@ class SettingsTestCase(base.BaseTestCase):
             instance = instances.an_instance(**properties)
             self.assertEqual(expected, settings.shutdown_timeout(instance))
 
+    def test_serial_console(self):
+        self.override('proxyclient_address', '10.0.0.7', 'serial_console')
+        self.override('serial_console_mode', 'shell')
+        found = settings.serial_console()
+        self.assertEqual(('10.0.0.7', 'shell'), (found.address, found.mode))
+
     def test_network(self):
         self.override('vif_plugging_timeout', 3, group=None)
         self.override('ovs_bridge', 'br-other', group='neutron')

@@ -47,6 +47,19 @@ class NumberTestCase(base.BaseTestCase):
             self.assertRaises(ValueError, signals.number, name)
 
 
+class InnerPidTestCase(base.BaseTestCase):
+    def test_the_innermost_name_of_a_process(self):
+        proc = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (proc / '7').mkdir()
+        for status, expected in (
+            ('Name:\tsh\nNSpid:\t7\t3\t1\n', 1),
+            ('Name:\tsh\n', 7),
+        ):
+            (proc / '7' / 'status').write_text(status)
+            self.assertEqual(expected, signals.inner_pid(7, proc))
+        self.assertRaises(OSError, signals.inner_pid, 8, proc)
+
+
 class HearsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
