@@ -20,8 +20,6 @@ import pwd
 from onemachine import settings as settings_mod
 from onemachine import steps
 
-SUDOERS = pathlib.Path('/etc/sudoers.d/nova-docker-cloud')
-
 
 def create(settings: settings_mod.Settings) -> None:
     """Make the users and groups that are absent, and remember which."""
@@ -52,6 +50,13 @@ def create(settings: settings_mod.Settings) -> None:
     _allow_rootwrap(settings)
 
 
+def sudoers(settings: settings_mod.Settings) -> pathlib.Path:
+    """What lets nova-compute become root: of this cloud and no other."""
+    # Below sudoers.d a name with a dot is not read.
+    name = settings.etc.name.replace('.', '_')
+    return pathlib.Path('/etc/sudoers.d') / name
+
+
 def primary_group(user: str) -> str:
     return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
 
@@ -59,7 +64,7 @@ def primary_group(user: str) -> str:
 def remove(settings: settings_mod.Settings) -> None:
     """Take away what create made."""
     log = settings.log / 'bootstrap.log'
-    SUDOERS.unlink(missing_ok=True)
+    sudoers(settings).unlink(missing_ok=True)
     made = _made(settings)
     for user, group in made.get('memberships', []):
         if user not in made.get('users', []) and _user_exists(user):
@@ -93,7 +98,8 @@ def _allow_rootwrap(settings: settings_mod.Settings) -> None:
         f'{user} ALL=(root) NOPASSWD: {settings.bin}/nova-rootwrap '
         f'{settings.etc}/nova/rootwrap.conf *\n'
     )
-    if SUDOERS.exists() and SUDOERS.read_text() == text:
+    path = sudoers(settings)
+    if path.exists() and path.read_text() == text:
         return
     draft = settings.run / 'sudoers'
     draft.write_text(text)
@@ -102,11 +108,11 @@ def _allow_rootwrap(settings: settings_mod.Settings) -> None:
         ['visudo', '--check', '--file', draft],
         settings.log / 'bootstrap.log',
     )
-    # Below sudoers.d a name with a dot is not read: never half a file.
-    hidden = SUDOERS.with_name('.nova-docker-cloud.new')
+    # A name with a dot again: never half a file.
+    hidden = path.with_name(f'.{path.name}.new')
     hidden.write_text(text)
     hidden.chmod(0o440)
-    hidden.rename(SUDOERS)
+    hidden.rename(path)
     draft.unlink()
 
 
