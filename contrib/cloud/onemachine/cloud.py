@@ -27,6 +27,9 @@ from onemachine import services as services_mod
 from onemachine import settings as settings_mod
 from onemachine import steps
 
+# To be changed when "up" can't make what it needs of what is there.
+_LAYOUT = 'vlan'
+
 
 class Cloud:
     """One cloud on this machine.
@@ -58,6 +61,7 @@ class Cloud:
     def up(self) -> None:
         """Bring up whatever is not up."""
         begin = datetime.datetime.now(datetime.UTC)
+        self._must_fit()
         self._install()
         self._configure()
         fresh = not self._all_run()
@@ -65,6 +69,19 @@ class Cloud:
         self._start_control_plane()
         self._start_agents()
         self._furnish(begin if fresh else None)
+
+    def _must_fit(self) -> None:
+        """Refuse a cloud whose networks can't be taken over."""
+        state = self.settings.state
+        stamp = state / 'layout'
+        if not (stamp.exists() or (state / 'schema.neutron').exists()):
+            state.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(_LAYOUT)
+        if not stamp.exists() or stamp.read_text() != _LAYOUT:
+            raise steps.StepFailed(
+                'An older version of this command has made this cloud, with '
+                'other networks: "cloud down --purge" removes it'
+            )
 
     def _log(self, name: str) -> pathlib.Path:
         return self.settings.log / f'{name}.log'
@@ -152,6 +169,7 @@ class Cloud:
             self.processes.wait(
                 'openvswitch', lambda: network.switching(settings)
             )
+            network.connect_host(settings)
 
     def _start_engine(self) -> None:
         with steps.step('Docker', self._log('docker')):
@@ -223,9 +241,9 @@ class Cloud:
                     self._patiently(
                         lambda: self._map_host(database.Schemas(settings))
                     )
-        with steps.step('Flavors and network', self._log('neutron')):
+        with steps.step('Flavors and networks', self._log('neutron')):
             seed.flavors(settings)
-            seed.network(settings)
+            seed.networks(settings)
             self._patiently(lambda: seed.served(settings))
 
     def _map_host(self, schemas) -> None:
@@ -326,6 +344,8 @@ def environment(settings: settings_mod.Settings, user: str) -> dict[str, str]:
         'OVS_RUNDIR': f'{settings.run}/openvswitch',
         'CLOUD_FOLDER': str(settings.folder),
         'CLOUD_INTEGRATION_BRIDGE': settings.integration_bridge,
+        'CLOUD_EXTERNAL_BRIDGE': settings.external_bridge,
+        'CLOUD_EXTERNAL_ADDRESS': settings.external_address,
     }
 
 

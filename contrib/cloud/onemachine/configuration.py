@@ -27,6 +27,7 @@ import shutil
 import jinja2
 
 from onemachine import accounts
+from onemachine import network
 from onemachine import services as services_mod
 from onemachine import settings as settings_mod
 
@@ -43,6 +44,7 @@ class Configuration:
             's': settings,
             'secrets': settings_mod.secrets_of(settings),
             'datapath': datapath,
+            'mtu': network.MTU,
         }
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(
@@ -69,6 +71,7 @@ class Configuration:
             'ml2_conf.ini',
             'openvswitch_agent.ini',
             'dhcp_agent.ini',
+            'l3_agent.ini',
             'metadata_agent.ini',
         ):
             self._render(f'neutron/{name}', control)

@@ -93,6 +93,8 @@ class Demo:
         for name in (_NAME, f'{_NAME}-snapshot'):
             for image in cloud.image.images(name=name, owner=None):
                 cloud.image.delete_image(image)
+        for address in cloud.network.ips(description=_NAME):
+            cloud.network.delete_ip(address)
         for group in cloud.network.security_groups(name=_NAME):
             cloud.network.delete_security_group(group)
 
@@ -130,6 +132,21 @@ class Demo:
         if not self._settings.demo_image:
             said = self._do(f'{inside} curl -sS -m 10 http://{address}/')
             self._must('Hello from nova-docker' in said, 'the page comes')
+        self._title('From outside it answers on a floating address')
+        port = next(iter(cloud.network.ports(device_id=server.id))).id
+        address = self._do(
+            f'openstack floating ip create public --port {port} '
+            f'--description {_NAME} -c floating_ip_address -f value'
+        ).strip()
+        # The router learns of it after the API has answered.
+        self._do(
+            "timeout 30 bash -c 'until ping -c 1 -W 1 "
+            f"{address}; do sleep 1; done'"
+        )
+        if not self._settings.demo_image:
+            said = self._do(f'curl -sS -m 10 http://{address}/')
+            self._must('Hello from nova-docker' in said, 'the page comes')
+        self._do(f'openstack floating ip delete {address}')
         self._title('What it has printed')
         said = self._do(f'openstack console log show {_NAME}')
         if not self._settings.demo_image:

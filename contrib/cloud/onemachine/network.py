@@ -25,6 +25,11 @@ from onemachine import steps
 
 _SCHEMA = pathlib.Path('/usr/share/openvswitch/vswitch.ovsschema')
 _NAMESPACES = pathlib.Path('/run/netns')
+# One for all networks: Open vSwitch cuts what is to be segmented to the MTU
+# of the port where it leaves, whatever its sender and receiver have agreed
+# on. It is not that of Ethernet, so that who takes that for granted is found
+# out.
+MTU = 1450
 
 
 def datapath(settings: settings_mod.Settings) -> str:
@@ -69,6 +74,27 @@ def initialize(settings: settings_mod.Settings, kind: str) -> None:
         values.append('other_config:userspace-tso-enable=true')
     vsctl(settings, '--no-wait', 'init')
     vsctl(settings, '--no-wait', 'set', 'Open_vSwitch', '.', *values)
+    _add_external_bridge(settings, kind)
+
+
+def _add_external_bridge(settings: settings_mod.Settings, kind: str) -> None:
+    """Make the bridge that Neutron's agent connects its own one to."""
+    name = settings.external_bridge
+    vsctl(
+        settings,
+        *('--no-wait', '--may-exist', 'add-br', name),
+        *('--', 'set', 'Bridge', name, f'datapath_type={kind}'),
+        *('--', 'set', 'Interface', name, f'mtu_request={MTU}'),
+    )
+
+
+def connect_host(settings: settings_mod.Settings) -> None:
+    """Give the host its address on the external network."""
+    log = settings.log / 'bootstrap.log'
+    device = settings.external_bridge
+    address = settings.external_address
+    steps.run(['ip', 'address', 'replace', address, 'dev', device], log)
+    steps.run(['ip', 'link', 'set', device, 'up'], log)
 
 
 def switching(settings: settings_mod.Settings) -> None:
@@ -136,13 +162,20 @@ def _marked(settings: settings_mod.Settings) -> list[int]:
 
 
 def remove_namespaces(settings: settings_mod.Settings) -> None:
-    """Remove the DHCP namespaces of the cloud's networks.
+    """Remove the namespaces of the cloud's networks and routers.
 
-    The agent has one folder for each network that it serves.
+    The agents have a folder for each network that DHCP serves, and a file for
+    each that has a way to the metadata.
     """
-    for folder in (settings.state / 'neutron' / 'dhcp').glob('*'):
-        name = f'qdhcp-{folder.name}'
-        if (_NAMESPACES / name).exists():
+    state = settings.state / 'neutron'
+    owners = {
+        path.stem
+        for kind in ('dhcp', 'ns-metadata-proxy')
+        for path in (state / kind).glob('*')
+    }
+    for name in os.listdir(_NAMESPACES) if _NAMESPACES.exists() else ():
+        kind, _, owner = name.partition('-')
+        if kind in ('qdhcp', 'qrouter') and owner in owners:
             steps.run(
                 ['ip', 'netns', 'delete', name],
                 settings.log / 'bootstrap.log',

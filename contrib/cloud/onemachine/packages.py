@@ -35,6 +35,7 @@ PROGRAMS = {
     'docker': 'docker.io',
     'dnsmasq': 'dnsmasq-base',
     'haproxy': 'haproxy',
+    'radvd': 'radvd',
     'conntrack': 'conntrack',
     'ipset': 'ipset',
     'iptables': 'iptables',

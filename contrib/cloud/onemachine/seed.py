@@ -16,6 +16,7 @@ One process: the command openstack takes two seconds for each call.
 """
 
 import datetime
+import ipaddress
 
 import openstack
 
@@ -123,19 +124,51 @@ def flavors(settings: settings_mod.Settings) -> None:
             )
 
 
-def network(settings: settings_mod.Settings) -> None:
-    """Make the network of the project demo."""
+def networks(settings: settings_mod.Settings) -> None:
+    """Make the external network, and that of the project demo behind it."""
+    here = ipaddress.ip_interface(settings.external_address)
+    public = _network(
+        connect(settings),
+        'public',
+        {
+            'is_router_external': True,
+            'provider_network_type': 'flat',
+            'provider_physical_network': 'physnet1',
+        },
+        # The host is what is outside.
+        {
+            'cidr': str(here.network),
+            'gateway_ip': str(here.ip),
+            'is_dhcp_enabled': False,
+        },
+    )
     cloud = connect(settings, 'demo')
-    found = cloud.network.find_network('demo')
+    demo = _network(cloud, 'demo', {}, {'cidr': settings.demo_subnet})
+    router = cloud.network.find_router('demo')
+    if router is None:
+        router = cloud.network.create_router(
+            name='demo', external_gateway_info={'network_id': public.id}
+        )
+    inside = cloud.network.ports(
+        device_id=router.id, device_owner='network:router_interface'
+    )
+    if not any(True for _ in inside):
+        cloud.network.add_interface_to_router(
+            router, subnet_id=demo.subnet_ids[0]
+        )
+
+
+def _network(cloud, name: str, values: dict, subnet: dict):
+    """A network with a subnet."""
+    found = cloud.network.find_network(name)
     if found is None:
-        found = cloud.network.create_network(name='demo')
+        found = cloud.network.create_network(name=name, **values)
     if not found.subnet_ids:
         cloud.network.create_subnet(
-            name='demo',
-            network_id=found.id,
-            ip_version=4,
-            cidr=settings.demo_subnet,
+            name=name, network_id=found.id, ip_version=4, **subnet
         )
+        found = cloud.network.get_network(found.id)
+    return found
 
 
 def living(settings: settings_mod.Settings, since: datetime.datetime) -> None:
@@ -153,6 +186,7 @@ def living(settings: settings_mod.Settings, since: datetime.datetime) -> None:
     wanted = (
         'neutron-openvswitch-agent',
         'neutron-dhcp-agent',
+        'neutron-l3-agent',
         'neutron-metadata-agent',
         'nova-conductor',
         'nova-scheduler',
@@ -177,14 +211,18 @@ def mapped(settings: settings_mod.Settings) -> bool:
 
 
 def served(settings: settings_mod.Settings) -> None:
-    """Fail unless DHCP serves the network of the project demo.
+    """Fail unless the network demo has DHCP and its router.
 
-    :raises RuntimeError: its port is not there or not up
+    :raises RuntimeError: a port of these is not there or not up
     """
-    cloud = connect(settings)
-    found = connect(settings, 'demo').network.find_network('demo')
-    ports = cloud.network.ports(
-        network_id=found.id, device_owner='network:dhcp'
-    )
-    if not any(port.status == 'ACTIVE' for port in ports):
-        raise RuntimeError('DHCP does not serve the network yet')
+    demo = connect(settings, 'demo').network
+    router = demo.find_router('demo').id
+    ports = connect(settings).network.ports
+    for what, of in (
+        ('dhcp', {'network_id': demo.find_network('demo').id}),
+        ('router_interface', {'device_id': router}),
+        ('router_gateway', {'device_id': router}),
+    ):
+        found = ports(device_owner=f'network:{what}', **of)
+        if not any(port.status == 'ACTIVE' for port in found):
+            raise RuntimeError(f'the port {what} of demo is not up yet')

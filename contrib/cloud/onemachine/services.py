@@ -51,6 +51,7 @@ BRAINS = (
 AGENTS = (
     'neutron-openvswitch',
     'neutron-dhcp',
+    'neutron-l3',
     'neutron-metadata',
     'nova-compute',
     'nova-serialproxy',
@@ -254,6 +255,9 @@ def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
             'neutron-dhcp-agent',
             'root',
             'neutron/dhcp_agent.ini',
+        ),
+        service(
+            'neutron-l3', 'neutron-l3-agent', 'root', 'neutron/l3_agent.ini'
         ),
         service(
             'neutron-metadata',

@@ -73,7 +73,9 @@ class Settings:
     engine_bridge: str = 'ndcloud0'
     engine_bridge_address: str = '10.254.77.1/24'
     integration_bridge: str = 'ndc-int'
-    tunnel_bridge: str = 'ndc-tun'
+    external_bridge: str = 'ndc-ex'
+    # The host's, and that of the gateway of the external network.
+    external_address: str = '10.254.78.1/24'
     # '' detects: system (the kernel's module) or netdev (in userspace).
     datapath: str = ''
     demo_subnet: str = '10.77.0.0/24'
