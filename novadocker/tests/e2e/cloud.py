@@ -90,6 +90,10 @@ class Cloud:
             for row in said['data']
         ]
 
+    def agents(self) -> set[str]:
+        """The programs of Neutron's that do its work here."""
+        return {agent.binary for agent in self.admin.network.agents()}
+
     def service(self, verb: str, name: str) -> None:
         """Start or stop a process of the cloud."""
         run(str(COMMAND), verb, name)
