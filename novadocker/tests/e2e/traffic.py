@@ -158,7 +158,9 @@ def echo(namespace: str | None) -> Iterator[None]:
         yield
 
 
-def comes_back(namespace: str, address: str, protocol: str, size: int) -> bool:
+def comes_back(
+    namespace: str | None, address: str, protocol: str, size: int
+) -> bool:
     """Whether bytes come back whole from an :func:`echo`.
 
     :param protocol: tcp or udp
