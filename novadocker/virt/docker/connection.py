@@ -24,6 +24,7 @@ import docker
 from docker import constants as docker_constants
 from docker import errors as docker_errors
 from docker import tls as docker_tls
+from docker import transport as docker_transport
 from docker import utils as docker_utils
 import requests
 import urllib3
@@ -85,6 +86,22 @@ def start(api: docker.APIClient, command: str) -> terminal.Terminal:
     return terminal.Terminal(opened._response)
 
 
+class _UnixAdapter(docker_transport.UnixHTTPAdapter):
+    """One pool of connections to a socket.
+
+    The SDK's own has a pool for each URL, which is a new connection for
+    nearly each request, and 25 that are kept open.
+    """
+
+    def get_connection(
+        self, url: str, proxies: object = None
+    ) -> urllib3.HTTPConnectionPool:
+        found: urllib3.HTTPConnectionPool = super().get_connection(
+            'http+docker://localhost', proxies
+        )
+        return found
+
+
 class Connections:
     """Connections to one engine, one for each thread.
 
@@ -126,9 +143,13 @@ class Connections:
                 ca_cert=settings.ca_file,
                 verify=True,
             )
-        return docker.APIClient(
+        api = docker.APIClient(
             base_url=settings.url, version=version, timeout=timeout, tls=tls
         )
+        if settings.url.startswith('unix://'):
+            socket_url = f'http+{settings.url}'
+            api.mount('http+docker://', _UnixAdapter(socket_url, timeout))
+        return api
 
     def api(self, timeout: int | None = None) -> docker.APIClient:
         """This thread's connection, for quick verbs unless told else."""
