@@ -24,6 +24,9 @@
       NetworkSetupFailed(port)       is a VirtualInterfaceCreateException
       PortNotSupported(port)         is a VirtualInterfacePlugException
       FeatureNotSupported(feature)   is an InvalidInput
+      SwitchUnavailable
+      GlanceUnavailable
+      NovaUnavailable                Nova's conductor does not answer
 
 Nova decides by class what to do with a failed build: those of Nova's classes
 that stand behind ours end it without another host being tried, since another
@@ -134,3 +137,21 @@ class FeatureNotSupported(NovaDockerException, nova_exception.InvalidInput):
         'A container server cannot have %(feature)s. Ask for a server '
         'without, or for another hypervisor type.'
     )
+
+
+class SwitchUnavailable(NovaDockerException):
+    """Open vSwitch does not tell its ports."""
+
+    msg_fmt = 'Open vSwitch does not answer at %(connection)s: %(reason)s'
+
+
+class GlanceUnavailable(NovaDockerException):
+    """Glance does not say what images it takes."""
+
+    msg_fmt = 'Glance does not tell its container formats: %(reason)s'
+
+
+class NovaUnavailable(NovaDockerException):
+    """Nova did not say which servers there are."""
+
+    msg_fmt = 'Nova does not answer: %(reason)s'

@@ -73,6 +73,10 @@ class WheelTestCase(base.SourceTestCase):
             self.archive.read(f'{self.metadata}/entry_points.txt').decode()
         )
         self.assertEqual(
+            {'nova-docker-status': 'novadocker.cmd.launch:status'},
+            dict(parser['console_scripts']),
+        )
+        self.assertEqual(
             {'novadocker': 'novadocker.os_vif_plugin:NovaDockerPlugin'},
             dict(parser['os_vif']),
         )

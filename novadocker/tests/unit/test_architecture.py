@@ -39,6 +39,7 @@ _IMPORTERS = {
     'oslo_concurrency.processutils': ['novadocker.privsep'],
     'subprocess': [],
     'os_vif': [
+        'novadocker.cmd.status',
         'novadocker.os_vif_plugin',
         'novadocker.virt.docker.binding',
         'novadocker.virt.docker.network',
@@ -47,6 +48,7 @@ _IMPORTERS = {
     'nova.network.neutron': ['novadocker.virt.docker.domains'],
     'eventlet': [],
     'nova.conf': [
+        'novadocker.cmd.status',
         'novadocker.conf',
         'novadocker.virt.docker.driver',
         'novadocker.virt.docker.settings',
@@ -59,8 +61,11 @@ _PURE = [
     f'{_OPS}.{name}'
     for name in (
         'archive',
+        'audit',
         'compression',
+        'findings',
         'image_config',
+        'leftovers',
         'model',
         'naming',
         'nic',
@@ -69,11 +74,13 @@ _PURE = [
         'resolver',
         'spec',
         'tar_stream',
+        'traces',
     )
 ]
 
 #: Where settings are read and handed to those that need them.
 _WIRING = [
+    'novadocker.cmd.status',
     'novadocker.conf',
     'novadocker.virt.docker.driver',
     'novadocker.virt.docker.settings',

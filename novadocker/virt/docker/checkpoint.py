@@ -54,6 +54,10 @@ class Checkpoints:
     def __init__(self, instances_path: str) -> None:
         self._root = pathlib.Path(instances_path)
 
+    def uuids(self) -> list[str]:
+        """The instances that have a checkpoint, whole or not."""
+        return [path.parent.name for path in self._root.glob(f'*/{_FILE}')]
+
     def read(self, uuid: str) -> Checkpoint | None:
         """The instance's checkpoint, None if it has none that is whole."""
         try:

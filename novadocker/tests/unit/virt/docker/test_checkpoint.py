@@ -57,6 +57,12 @@ class CheckpointsTestCase(base.BaseTestCase):
 
         self.assertEqual(A_CHECKPOINT, self.checkpoints.read(UUID))
 
+    def test_those_that_there_are(self):
+        self.assertEqual([], self.checkpoints.uuids())
+        self.checkpoints.write(UUID, A_CHECKPOINT)
+        (self.root / 'instances' / 'locks').mkdir()
+        self.assertEqual([UUID], self.checkpoints.uuids())
+
     def test_absent_is_none(self):
         self.assertIsNone(self.checkpoints.read(UUID))
 
