@@ -59,6 +59,7 @@ from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import images
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
+from novadocker.virt.docker import snapshots
 
 MiB = 1 << 20
 LAYERS = 6
@@ -188,6 +189,7 @@ class Benchmark:
         self.images = images.Images(
             self.client, images.ImageSettings(locks), self.glance
         )
+        self.snapshots = snapshots.Snapshots(self.client, self.images, True)
         self.instance = instances.an_instance(flavor={'root_gb': 0})
 
     def load(self) -> dict[str, Any]:
@@ -222,7 +224,9 @@ class Benchmark:
 
     def snapshot(self, size: int) -> dict[str, Any]:
         self.client.load([busybox.SHELL.archive()])
-        run = 'docker run --detach --tty --interactive --network=none'
+        name = naming.instance_name(self.instance.uuid)
+        run = f'docker run --detach --tty --interactive --name={name}'
+        run += ' --network=none'
         container = shell(f'{run} {busybox.SHELL.id}')
         write = f'dd if=/dev/urandom of=/big bs={MiB} count={size // MiB}'
         shell(f'docker exec {container} {write}')
@@ -240,8 +244,8 @@ class Benchmark:
             image_id = str(uuid.uuid4())
             ours.append(
                 seconds(
-                    lambda new=image_id: self.images.snapshot(
-                        None, self.instance, new, container, lambda **_: None
+                    lambda new=image_id: self.snapshots.take(
+                        None, self.instance, new, lambda **_: None
                     )
                 )
             )

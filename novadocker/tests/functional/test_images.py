@@ -39,6 +39,7 @@ from novadocker.virt.docker import client
 from novadocker.virt.docker import images
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
+from novadocker.virt.docker import snapshots
 
 # What the image to be saved has beyond a shell.
 _DOCKERFILE = b"""
@@ -135,23 +136,24 @@ class ImagesTestCase(base.BaseTestCase):
         self.remove_images()
         return saved, image_id
 
-    def run_container(self, image, *command):
-        """Run an image as the driver would; gives the container's id."""
-        container = self.docker(
+    def run_container(self, uuid, image, *command):
+        """Run an image as the driver would; gives the container's name."""
+        name = naming.instance_name(uuid)
+        self.docker(
             'run',
             '--detach',
             '--interactive',
             '--tty',
             '--network=none',
             '--hostname=secret',
+            f'--name={name}',
             *(
                 f'--label={key}={value}'
-                for key, value in naming.labels('u', 'instance', 'h').items()
+                for key, value in naming.labels(uuid, 'instance', 'h').items()
             ),
             image,
             *command,
         )
-        name = container.decode().strip()
         self.addCleanup(self.docker, 'rm', '--force', name)
         return name
 
@@ -317,7 +319,9 @@ class SnapshotTestCase(ImagesTestCase):
         saved, self.base_id = self.built()
         self.meta = self.glance.add(saved)
         self.ensure(self.meta)
+        self.instance = instances.an_instance()
         self.container = self.run_container(
+            self.instance.uuid,
             naming.image_reference(self.meta.id),
             'echo news > /written; exec sleep 600',
         )
@@ -336,12 +340,8 @@ class SnapshotTestCase(ImagesTestCase):
                 time.sleep(0.1)
 
     def snapshot(self):
-        self.images.snapshot(
-            None,
-            instances.an_instance(),
-            self.image_id,
-            self.container,
-            lambda **_: None,
+        snapshots.Snapshots(self.client, self.images, True).take(
+            None, self.instance, self.image_id, lambda **_: None
         )
         return self.glance.meta(self.image_id)
 
@@ -419,8 +419,11 @@ class SnapshotTestCase(ImagesTestCase):
     def test_of_a_snapshot(self):
         meta = self.snapshot()
         self.ensure(meta)
+        self.instance = instances.an_instance()
         self.container = self.run_container(
-            naming.image_reference(meta.id), 'echo more > /more; exec sleep 60'
+            self.instance.uuid,
+            naming.image_reference(meta.id),
+            'echo more > /more; exec sleep 60',
         )
         self.wait_for_file('/more')
         self.image_id = self.glance.create(None, {'name': 'snap'})['id']
@@ -439,5 +442,5 @@ class SnapshotTestCase(ImagesTestCase):
 
     def test_server_that_is_gone(self):
         self.docker('rm', '--force', self.container)
-        self.assertRaises(exception.ContainerNotFound, self.snapshot)
+        self.assertRaises(nova_exception.InstanceNotFound, self.snapshot)
         self.assertEqual(self.loaded, self.seen())

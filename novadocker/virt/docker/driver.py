@@ -68,6 +68,7 @@ class DockerDriver(driver.ComputeDriver):
         self._rebuilder = house.rebuilder
         self._console = house.console
         self._serial = house.serial
+        self._snapshots = house.snapshots
         self._diagnostics = house.diagnostics
         self._host = house.host
         self._watchers = house.watchers
@@ -311,7 +312,7 @@ class DockerDriver(driver.ComputeDriver):
         image_id: str,
         update_task_state: Any,
     ) -> None:
-        self._lifecycle.snapshot(
+        self._snapshots.take(
             context, instance, image_id, update_task_state
         )
 

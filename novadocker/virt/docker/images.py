@@ -11,23 +11,20 @@
 # under the License.
 
 
-"""Glance images in the engine, and servers as Glance images.
+"""Glance images in the engine.
 
 An engine image is known by the id of its Glance image alone. Its content
 streams from Glance to the engine, through the filter and the checks, and no
 byte of it is stored on the way.
 """
 
-from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
 from typing import Any
 
-from nova.compute import task_states
 from nova import exception as nova_exception
 from nova.image import glance
-from nova.objects import fields
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
 from oslo_utils import units
@@ -37,15 +34,13 @@ from novadocker.virt.docker import archive
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import download
 from novadocker.virt.docker import flight
-from novadocker.virt.docker import image_config
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
-from novadocker.virt.docker import transfer
 
 LOG = logging.getLogger(__name__)
 
-_CONTAINER_FORMATS = ('docker', 'bare')
-_DISK_FORMAT = 'raw'
+CONTAINER_FORMATS = ('docker', 'bare')
+DISK_FORMAT = 'raw'
 
 # What Glance may say to one user and not to the next.
 _PERSONAL = (nova_exception.ImageNotAuthorized, nova_exception.ImageNotFound)
@@ -53,25 +48,24 @@ _PERSONAL = (nova_exception.ImageNotAuthorized, nova_exception.ImageNotFound)
 
 @dataclasses.dataclass(frozen=True)
 class ImageSettings:
-    """Limits for images, and how they are made.
+    """Limits for images.
 
     :ivar lock_path: a directory that all nova-compute services share which
         use the same engine
     :ivar max_size: bytes of an image, unpacked
-    :ivar snapshot_pause: whether servers stand still for a commit
     """
 
     lock_path: str
     max_size: int = 64 * units.Gi
     max_members: int = 4096
     max_layers: int = 125
-    snapshot_pause: bool = True
 
 
 class Images:
     """The images of the servers of this host.
 
     :param image_api: what nova.image.glance.API() offers
+    :ivar image_api: the same
     """
 
     def __init__(
@@ -82,15 +76,13 @@ class Images:
     ) -> None:
         self._client = client
         self._settings = settings
-        self._image_api = image_api or glance.API()
+        self.image_api = image_api or glance.API()
         self._limits = archive.Limits(
             size=settings.max_size,
             members=settings.max_members,
             layers=settings.max_layers,
         )
         self._flights = flight.SingleFlight[model.ImageInfo](_PERSONAL)
-
-    # From Glance to the engine
 
     def ensure(
         self, context: Any, instance: Any, image_meta: Any
@@ -139,10 +131,10 @@ class Images:
     ) -> model.ImageInfo:
         LOG.info('Loading image %s', image_id, instance=instance)
         with download.opened(
-            self._image_api, context, image_id, instance.trusted_certs
+            self.image_api, context, image_id, instance.trusted_certs
         ) as data:
             filtered = archive.Archive(
-                data.chunks, self._rules(image_id, data.size)
+                data.chunks, self.rules(image_id, data.size)
             )
             references = self._client.load(filtered)
         image = filtered.image
@@ -172,7 +164,8 @@ class Images:
             if not self._client.inspect_image(engine_id).tags:
                 self._client.remove_image(engine_id)
 
-    def _rules(self, image_id: str, size: int | None) -> archive.Rules:
+    def rules(self, image_id: str, size: int | None) -> archive.Rules:
+        """What an archive is held against on this host."""
         return archive.Rules(
             image_id=image_id,
             machine=self._client.info().architecture,
@@ -180,83 +173,7 @@ class Images:
             size=size,
         )
 
-    # From the engine to Glance
-
-    def snapshot(
-        self,
-        context: Any,
-        instance: Any,
-        image_id: str,
-        container_id: str,
-        update_task_state: Any,
-    ) -> None:
-        """Make a Glance image of a container, whatever state it is in.
-
-        :raises: ContainerNotFound, Glance's errors; CouldNotUploadImage if
-            Glance has not got what was sent
-        """
-        update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
-        with self._committed(image_id, container_id) as run:
-            update_task_state(
-                task_state=task_states.IMAGE_UPLOADING,
-                expected_state=task_states.IMAGE_PENDING_UPLOAD,
-            )
-            image = self._upload(context, instance, image_id, run)
-            self._keep(image, image_id)
-
-    @contextlib.contextmanager
-    def _committed(
-        self, image_id: str, container_id: str
-    ) -> Iterator[image_config.Json]:
-        """An engine image of the container, for a while.
-
-        Gives what the image says that the container was made from, of how
-        to run it.
-        """
-        base = self._client.inspect(container_id).image_id
-        reference = naming.snapshot_reference(image_id)
-        repository, _, tag = reference.rpartition(':')
-        self._client.commit(
-            container_id, repository, tag, {}, self._settings.snapshot_pause
-        )
-        try:
-            yield self._client.inspect_image(base).config
-        finally:
-            self._client.remove_image(reference)
-
-    def _upload(
-        self,
-        context: Any,
-        instance: Any,
-        image_id: str,
-        run: image_config.Json,
-    ) -> archive.Image:
-        rules = self._rules(image_id, None)
-        filtered = archive.Archive(
-            self._client.save(naming.snapshot_reference(image_id)),
-            rules,
-            rewrite=functools.partial(image_config.cleaned, run=run),
-        )
-        body = transfer.Readable(iter(filtered))
-        answer = self._image_api.update(
-            context,
-            image_id,
-            _snapshot_metadata(instance, rules.machine),
-            data=body,
-        )
-        # Nova's client sends a body again that a broken connection has
-        # taken half of: Glance then has the other half.
-        if not body.complete or answer.get('size') != body.size:
-            raise nova_exception.CouldNotUploadImage(image_id=image_id)
-        LOG.info(
-            'Uploaded %d bytes as image %s',
-            body.size,
-            image_id,
-            instance=instance,
-        )
-        return filtered.image
-
-    def _keep(self, image: archive.Image, image_id: str) -> None:
+    def keep(self, image: archive.Image, image_id: str) -> None:
         """Have the engine know what was uploaded as what it would download.
 
         It has all the layers, so that it needs nothing but the config. The
@@ -283,10 +200,7 @@ def _check_image(image_meta: Any, flavor: Any) -> None:
 
     container_format = said('container_format')
     disk_format = said('disk_format')
-    if (
-        container_format not in _CONTAINER_FORMATS
-        or disk_format != _DISK_FORMAT
-    ):
+    if container_format not in CONTAINER_FORMATS or disk_format != DISK_FORMAT:
         raise exception.ImageRejected(
             image_id=image_meta.id,
             reason='its container format and disk format are '
@@ -311,22 +225,3 @@ def _check_disk(flavor: Any, size: int) -> None:
         raise nova_exception.FlavorDiskSmallerThanImage(
             flavor_size=root, image_size=size
         )
-
-
-def _snapshot_metadata(instance: Any, machine: str) -> dict[str, Any]:
-    properties = {
-        'hw_architecture': fields.Architecture.canonicalize(machine),
-        'image_location': 'snapshot',
-        'image_state': 'available',
-        'img_hv_type': fields.HVType.DOCKER,
-        'owner_id': instance.project_id,
-    }
-    command = instance.image_meta.properties.get('os_command_line')
-    if command:
-        properties['os_command_line'] = command
-    return {
-        'status': 'active',
-        'container_format': _CONTAINER_FORMATS[0],
-        'disk_format': _DISK_FORMAT,
-        'properties': properties,
-    }

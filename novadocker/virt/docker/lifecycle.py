@@ -313,19 +313,6 @@ class Lifecycle:
         self.unpause(instance)
         self._suspensions.discard(instance.uuid)
 
-    def snapshot(
-        self,
-        context: Any,
-        instance: Any,
-        image_id: str,
-        update_task_state: Any,
-    ) -> None:
-        """Make a Glance image of a server's root file system."""
-        with _instance_container(instance) as name:
-            self._images.snapshot(
-                context, instance, image_id, name, update_task_state
-            )
-
     def destroy(
         self, instance: Any, network_info: Any, destroy_disks: bool
     ) -> None:

@@ -89,7 +89,6 @@ def images() -> images_mod.ImageSettings:
         max_size=CONF.docker.image_max_size * units.Gi,
         max_members=CONF.docker.image_max_members,
         max_layers=CONF.docker.image_max_layers,
-        snapshot_pause=CONF.docker.snapshot_pause,
     )
 
 

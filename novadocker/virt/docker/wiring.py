@@ -44,6 +44,7 @@ from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import serial_console
 from novadocker.virt.docker import settings
+from novadocker.virt.docker import snapshots
 from novadocker.virt.docker import suspension
 
 CONF = nova.conf.CONF
@@ -91,6 +92,7 @@ class House:
     lifecycle: lifecycle.Lifecycle
     roster: roster.Roster
     rebuilder: rebuild.Rebuilder
+    snapshots: snapshots.Snapshots
     console: console.Console
     serial: serial_console.SerialConsoles
     diagnostics: diagnostics.Diagnostics
@@ -113,6 +115,9 @@ def furnish(
         lifecycle=servers,
         roster=roster.Roster(rooms.observed, rooms.suspensions),
         rebuilder=rebuild.Rebuilder(rooms, servers, host),
+        snapshots=snapshots.Snapshots(
+            client, rooms.images, CONF.docker.snapshot_pause
+        ),
         console=console.Console(client),
         serial=serial_console.SerialConsoles(
             client, settings.serial_console()

@@ -21,7 +21,6 @@ from unittest import mock
 
 from cryptography import exceptions
 import fixtures
-from nova.compute import task_states
 from nova import exception as nova_exception
 from nova.image import glance as nova_glance
 from nova import objects
@@ -123,35 +122,6 @@ class Engine:
         image_id = self.tags.pop(reference, reference)
         if image_id not in self.tags.values():
             self.images.pop(image_id, None)
-
-    # A container that was made from the good image, and wrote a layer
-
-    def inspect(self, container):
-        return mock.Mock(image_id=archives.image_id())
-
-    def commit(self, container, repository, tag, config, pause):
-        assert config == {}
-        self.paused = pause
-        written = archives.layer('srv/new')
-        layers = [*archives.LAYERS, written]
-        self.committed = archives.config(
-            layers,
-            config={
-                'Hostname': 'secret',
-                'Cmd': ['driver'],
-                'Labels': naming.labels('u', 'instance', 'h'),
-            },
-        )
-        image_id = f'sha256:{archives.digest(self.committed)}'
-        self.images[image_id] = self.committed
-        self.layers[f'sha256:{archives.digest(written)}'] = written
-        self.tags[f'{repository}:{tag}'] = image_id
-        return image_id
-
-    def save(self, reference):
-        assert self.tags[reference]
-        layers = [*archives.LAYERS, archives.layer('srv/new')]
-        yield archives.tar(archives.saved(layers, self.committed))
 
 
 def failing():
@@ -369,151 +339,6 @@ class EnsureTestCase(ImagesTestCase):
             {archives.image_id()}, {one.result().id for one in asked}
         )
         self.assertEqual([meta.id], self.glance.downloads)
-
-
-class SnapshotTestCase(ImagesTestCase):
-    def setUp(self):
-        super().setUp()
-        self.ensure(self.glance.add(archives.good()))
-        self.before = dict(self.engine.tags)
-        self.states = []
-        self.image_id = self.glance.create(None, {'name': 'snap'})['id']
-
-    def snapshot(self, images=None, **properties):
-        (images or self.images).snapshot(
-            None,
-            instances.an_instance(**properties),
-            self.image_id,
-            'the-container',
-            self.update_task_state,
-        )
-
-    def update_task_state(self, task_state, expected_state=None):
-        self.states.append((task_state, expected_state))
-
-    def assert_no_trace(self):
-        self.assertEqual(self.before, self.engine.tags)
-        self.assertEqual([archives.image_id()], list(self.engine.images))
-
-    def test_task_states(self):
-        self.snapshot()
-        pending = task_states.IMAGE_PENDING_UPLOAD
-        self.assertEqual(
-            [(pending, None), (task_states.IMAGE_UPLOADING, pending)],
-            self.states,
-        )
-
-    def test_record(self):
-        self.snapshot(os_command_line='httpd -f')
-        record = self.glance.get(None, self.image_id)
-        self.assertEqual('docker', record['container_format'])
-        self.assertEqual('raw', record['disk_format'])
-        self.assertEqual('snap', record['name'])
-        self.assertEqual(
-            {
-                'hw_architecture': archives.MACHINE,
-                'image_location': 'snapshot',
-                'image_state': 'available',
-                'img_hv_type': 'docker',
-                'os_command_line': 'httpd -f',
-                'owner_id': 'a-project',
-            },
-            record['properties'],
-        )
-
-    def test_no_command_unless_the_server_has_one(self):
-        self.snapshot()
-        record = self.glance.get(None, self.image_id)
-        self.assertNotIn('os_command_line', record['properties'])
-
-    def test_content(self):
-        self.snapshot()
-        data = self.glance.data(self.image_id)
-        for word in (b'secret', b'driver', b'nova', b'victim'):
-            self.assertNotIn(word, data)
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            (entry,) = json.load(tar.extractfile('manifest.json'))
-            config = json.load(tar.extractfile(entry['Config']))
-        self.assertIsNone(entry['RepoTags'])
-        self.assertEqual(['/bin/true'], config['config']['Entrypoint'])
-        self.assertEqual(['now'], config['config']['Cmd'])
-        self.assertEqual(4, len(entry['Layers']))
-
-    def test_boots_here_without_a_download(self):
-        self.snapshot()
-        found = self.ensure(self.glance.meta(self.image_id))
-        self.assertNotIn(self.image_id, self.glance.downloads)
-        self.engine.remove_image(naming.image_reference(self.image_id))
-        again = self.ensure(self.glance.meta(self.image_id))
-        self.assertIn(self.image_id, self.glance.downloads)
-        self.assertEqual(found.id, again.id)
-
-    def test_boots_elsewhere(self):
-        self.snapshot()
-        elsewhere = images.Images(Engine(), self.settings, self.glance)
-        found = self.ensure(self.glance.meta(self.image_id), elsewhere)
-        self.assertEqual(['now'], found.config['Cmd'])
-
-    def test_commit_leaves_nothing_but_the_image(self):
-        self.snapshot()
-        reference = naming.image_reference(self.image_id)
-        self.assertEqual(self.before | {reference: mock.ANY}, self.engine.tags)
-        self.assertEqual(2, len(self.engine.images))
-
-    def test_engine_that_wants_the_layers_again(self):
-        """The snapshot is good, and the next boot downloads it."""
-        self.engine.load = failing()
-        self.snapshot()
-        self.assert_no_trace()
-        self.assertTrue(self.glance.data(self.image_id))
-
-    def test_pause_is_a_choice(self):
-        self.snapshot()
-        self.assertTrue(self.engine.paused)
-        self.settings = images.ImageSettings(
-            self.settings.lock_path, snapshot_pause=False
-        )
-        self.snapshot(self.make())
-        self.assertFalse(self.engine.paused)
-
-    def test_half_an_upload_is_none(self):
-        self.glance.forget_after = 700
-        self.assertRaises(nova_exception.CouldNotUploadImage, self.snapshot)
-        self.assert_no_trace()
-
-    def test_image_deleted_meanwhile(self):
-        self.glance.delete(None, self.image_id)
-        self.assertRaises(nova_exception.ImageNotFound, self.snapshot)
-        self.assert_no_trace()
-
-    def test_engine_fails_meanwhile(self):
-        def save(reference):
-            yield archives.good()[:2000]
-            raise exception.EngineUnavailable(reason='gone')
-
-        self.engine.save = save
-        self.assertRaises(exception.EngineUnavailable, self.snapshot)
-        self.assert_no_trace()
-
-    def test_server_deleted_meanwhile(self):
-        def update_task_state(task_state, expected_state=None):
-            if expected_state is not None:
-                raise nova_exception.UnexpectedDeletingTaskStateError(
-                    instance_uuid='u', expected='a', actual='b'
-                )
-
-        self.update_task_state = update_task_state
-        self.assertRaises(
-            nova_exception.UnexpectedDeletingTaskStateError, self.snapshot
-        )
-        self.assert_no_trace()
-
-    def test_no_container(self):
-        self.engine.inspect = mock.Mock(
-            side_effect=exception.ContainerNotFound(404, '')
-        )
-        self.assertRaises(exception.ContainerNotFound, self.snapshot)
-        self.assert_no_trace()
 
 
 class NovaImageApiTestCase(ImagesTestCase):

@@ -549,23 +549,3 @@ class LifecycleTestCase(base.BaseTestCase):
         self.assertEqual(
             {self.name: 'exited', self.box: 'exited'}, self.states()
         )
-
-    def test_snapshot_is_of_the_instance_container(self):
-        self.spawn()
-        self.lifecycle.snapshot(None, self.instance, 'image', mock.sentinel.u)
-
-        self.images.snapshot.assert_called_once_with(
-            None, self.instance, 'image', self.name, mock.sentinel.u
-        )
-
-    def test_snapshot_of_nothing_is_no_instance(self):
-        self.images.snapshot.side_effect = exception.ContainerNotFound(404, '')
-
-        self.assertRaises(
-            nova_exception.InstanceNotFound,
-            self.lifecycle.snapshot,
-            None,
-            self.instance,
-            'image',
-            None,
-        )
