@@ -57,6 +57,7 @@ from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import archive
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import images
+from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import snapshots
@@ -187,7 +188,10 @@ class Benchmark:
             model.EngineSettings(url=os.environ['DOCKER_HOST'], timeout=600)
         )
         self.images = images.Images(
-            self.client, images.ImageSettings(locks), self.glance
+            self.client,
+            images.ImageSettings(locks),
+            last_use.LastUse(locks),
+            self.glance,
         )
         self.snapshots = snapshots.Snapshots(self.client, self.images, True)
         self.instance = instances.an_instance(flavor={'root_gb': 0})

@@ -173,6 +173,17 @@ class ImagesContract(base.ContractTestCase):
         self.assertEqual(self.labels, row.labels)
         self.assertEqual([], self.client.list_images('contract/none'))
 
+    def test_list_images_of_a_pattern(self):
+        image = self.image()
+        references = {
+            f'{self.run_id}/{name}:{tag}' for name in 'ab' for tag in 'ab'
+        }
+        for reference in (*references, self.reference()):
+            self.client.tag(image.id, reference)
+            self.addCleanup(self._untag, reference)
+        [row] = self.client.list_images(f'{self.run_id}/*')
+        self.assertEqual(references, set(row.tags))
+
     def test_remove_image_by_id(self):
         image = self.image()
         self.client.remove_image(image.id)

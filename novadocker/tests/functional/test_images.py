@@ -37,6 +37,7 @@ from novadocker.tests.fixtures import images as busybox
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import client
 from novadocker.virt.docker import images
+from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import snapshots
@@ -85,6 +86,9 @@ class ImagesTestCase(base.BaseTestCase):
             model.EngineSettings(url=self.engine.url, timeout=60)
         )
         self.glance = glance.Glance()
+        self.last_use = last_use.LastUse(
+            self.useFixture(fixtures.TempDir()).path
+        )
         self.settings = images.ImageSettings(
             lock_path=self.useFixture(fixtures.TempDir()).path,
             max_size=24 << 20,
@@ -96,7 +100,9 @@ class ImagesTestCase(base.BaseTestCase):
         self.assertEqual(set(), self.seen())
 
     def make(self):
-        return images.Images(self.client, self.settings, self.glance)
+        return images.Images(
+            self.client, self.settings, self.last_use, self.glance
+        )
 
     def docker(self, *arguments, **more):
         return docker(self.engine.url, *arguments, **more)
@@ -442,5 +448,5 @@ class SnapshotTestCase(ImagesTestCase):
 
     def test_server_that_is_gone(self):
         self.docker('rm', '--force', self.container)
-        self.assertRaises(nova_exception.InstanceNotFound, self.snapshot)
+        self.assertRaises(exception.ContainerNotFound, self.snapshot)
         self.assertEqual(self.loaded, self.seen())

@@ -16,7 +16,7 @@ Nova makes traits of them, which the scheduler and operators see.
 """
 
 CAPABILITIES = {
-    'has_imagecache': False,
+    'has_imagecache': True,
     'supports_evacuate': True,
     'supports_migrate_to_same_host': False,
     'supports_attach_interface': True,

@@ -318,7 +318,10 @@ class Client:
             return engine_json.image_info(self._api().inspect_image(reference))
 
     def list_images(self, repository: str) -> list[model.ImageInfo]:
-        """All images that carry a tag of this repository."""
+        """All images that carry a tag of this repository.
+
+        :param repository: or a pattern such as ``some/*``
+        """
         with connection.translated():
             rows = self._api().images(name=repository)
         return [engine_json.image_row(row) for row in rows]

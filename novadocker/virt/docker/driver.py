@@ -68,6 +68,8 @@ class DockerDriver(driver.ComputeDriver):
         self._rebuilder = house.rebuilder
         self._console = house.console
         self._serial = house.serial
+        self._images = house.images
+        self._image_cache = house.image_cache
         self._snapshots = house.snapshots
         self._diagnostics = house.diagnostics
         self._host = house.host
@@ -312,9 +314,13 @@ class DockerDriver(driver.ComputeDriver):
         image_id: str,
         update_task_state: Any,
     ) -> None:
-        self._snapshots.take(
-            context, instance, image_id, update_task_state
-        )
+        self._snapshots.take(context, instance, image_id, update_task_state)
+
+    def manage_image_cache(self, context: Any, all_instances: Any) -> None:
+        self._image_cache.manage(all_instances)
+
+    def cache_image(self, context: Any, image_id: str) -> bool:
+        return self._images.fetch(context, image_id)
 
     def get_console_output(self, context: Any, instance: Any) -> bytes:
         return self._console.output(instance)

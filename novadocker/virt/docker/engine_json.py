@@ -161,6 +161,7 @@ def engine_info(
     found: Mapping[str, Any], api_version: str
 ) -> model.EngineInfo:
     return model.EngineInfo(
+        id=found['ID'],
         name=found['Name'],
         version=found['ServerVersion'],
         api_version=api_version,

@@ -25,6 +25,7 @@ from typing import Any
 
 from nova import exception as nova_exception
 from nova.image import glance
+from nova import objects
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
 from oslo_utils import units
@@ -34,6 +35,7 @@ from novadocker.virt.docker import archive
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import download
 from novadocker.virt.docker import flight
+from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 
@@ -72,10 +74,12 @@ class Images:
         self,
         client: engine.Client,
         settings: ImageSettings,
+        last_use: last_use.LastUse,
         image_api: Any = None,
     ) -> None:
         self._client = client
         self._settings = settings
+        self._last_use = last_use
         self.image_api = image_api or glance.API()
         self._limits = archive.Limits(
             size=settings.max_size,
@@ -96,29 +100,76 @@ class Images:
             Glance's errors
         """
         _check_image(image_meta, instance.flavor)
-        reference = naming.image_reference(image_meta.id)
-        try:
-            found = self._client.inspect_image(reference)
-        except exception.ImageNotFoundInEngine:
-            found = self._flights.run(
-                image_meta.id,
-                functools.partial(
-                    self._load_once, context, instance, image_meta.id
-                ),
-            )
+        found = self._find(image_meta.id)
+        if found is None:
+            found = self._fly(context, instance, image_meta.id)
         _check_disk(instance.flavor, found.size)
         return found
 
-    def _load_once(
+    def fetch(self, context: Any, image_id: str) -> bool:
+        """Have an image in the engine before any server asks for it.
+
+        :returns: whether it had to be downloaded
+        :raises: ImageRejected, Glance's errors
+        """
+        found = self.image_api.get(context, image_id)
+        _check_formats(objects.ImageMeta.from_dict(found))
+        if self._find(image_id) is not None:
+            return False
+        self._fly(context, None, image_id)
+        return True
+
+    def give_up(self, image_id: str, min_age: float) -> None:
+        """Remove an image, if nobody has used it for so many seconds.
+
+        Whoever asks for it notes that before he looks for it. So he either
+        keeps it by that, or finds it gone when this is over.
+
+        :raises: ContainerConflict if a container needs it
+        """
+        with self._locked(image_id):
+            age = self._last_use.age(image_id)
+            if age is not None and age < min_age:
+                return
+            LOG.info('Removing image %s, unused for %s s', image_id, age)
+            self._client.remove_image(naming.image_reference(image_id))
+            self._last_use.forget(image_id)
+
+    def _find(self, image_id: str) -> model.ImageInfo | None:
+        """Look for an image that is to be used."""
+        self._last_use.note(image_id)
+        try:
+            return self._client.inspect_image(naming.image_reference(image_id))
+        except exception.ImageNotFoundInEngine:
+            return None
+
+    def _fly(
         self, context: Any, instance: Any, image_id: str
     ) -> model.ImageInfo:
-        """Load an image, if no other process has done it meanwhile."""
-        with lockutils.lock(
+        """Load an image, or wait for who does it already."""
+        return self._flights.run(
+            image_id,
+            functools.partial(self._load_once, context, instance, image_id),
+        )
+
+    def _locked(self, image_id: str) -> contextlib.AbstractContextManager[Any]:
+        """Keep others from loading or removing an image."""
+        lock: contextlib.AbstractContextManager[Any] = lockutils.lock(
             f'image-{image_id}',
             lock_file_prefix='nova-docker-',
             external=True,
             lock_path=self._settings.lock_path,
-        ):
+        )
+        return lock
+
+    def _load_once(
+        self, context: Any, instance: Any, image_id: str
+    ) -> model.ImageInfo:
+        """Load an image, if no other process has done it meanwhile.
+
+        :param instance: the server that it is for, None for none
+        """
+        with self._locked(image_id):
             try:
                 return self._client.inspect_image(
                     naming.image_reference(image_id)
@@ -131,7 +182,10 @@ class Images:
     ) -> model.ImageInfo:
         LOG.info('Loading image %s', image_id, instance=instance)
         with download.opened(
-            self.image_api, context, image_id, instance.trusted_certs
+            self.image_api,
+            context,
+            image_id,
+            None if instance is None else instance.trusted_certs,
         ) as data:
             filtered = archive.Archive(
                 data.chunks, self.rules(image_id, data.size)
@@ -182,6 +236,7 @@ class Images:
         try:
             self._client.load([archive.finish(image.config, image.layers)])
             self._named(image.id, image_id)
+            self._last_use.note(image_id)
         except exception.NovaDockerException as exc:
             LOG.info(
                 'Image %s will be downloaded when it is booted here: %s',
@@ -190,16 +245,15 @@ class Images:
             )
 
 
-def _check_image(image_meta: Any, flavor: Any) -> None:
-    """Refuse what cannot boot, before anything is done for it."""
+def _said(image_meta: Any, name: str) -> Any:
+    # What Nova keeps of a server's image does not have everything.
+    known = image_meta.obj_attr_is_set(name)
+    return getattr(image_meta, name) if known else None
 
-    def said(name: str) -> Any:
-        # What Nova keeps of a server's image does not have everything.
-        known = image_meta.obj_attr_is_set(name)
-        return getattr(image_meta, name) if known else None
 
-    container_format = said('container_format')
-    disk_format = said('disk_format')
+def _check_formats(image_meta: Any) -> None:
+    container_format = _said(image_meta, 'container_format')
+    disk_format = _said(image_meta, 'disk_format')
     if container_format not in CONTAINER_FORMATS or disk_format != DISK_FORMAT:
         raise exception.ImageRejected(
             image_id=image_meta.id,
@@ -207,15 +261,20 @@ def _check_image(image_meta: Any, flavor: Any) -> None:
             f'{container_format} and {disk_format}, and docker and raw are '
             'needed.',
         )
-    if flavor.memory_mb < (said('min_ram') or 0):
+
+
+def _check_image(image_meta: Any, flavor: Any) -> None:
+    """Refuse what cannot boot, before anything is done for it."""
+    _check_formats(image_meta)
+    if flavor.memory_mb < (_said(image_meta, 'min_ram') or 0):
         raise nova_exception.FlavorMemoryTooSmall()
     root = flavor.root_gb * units.Gi
-    min_disk = (said('min_disk') or 0) * units.Gi
+    min_disk = (_said(image_meta, 'min_disk') or 0) * units.Gi
     if root and root < min_disk:
         raise nova_exception.FlavorDiskSmallerThanMinDisk(
             flavor_size=root, image_min_disk=min_disk
         )
-    _check_disk(flavor, said('size') or 0)
+    _check_disk(flavor, _said(image_meta, 'size') or 0)
 
 
 def _check_disk(flavor: Any, size: int) -> None:

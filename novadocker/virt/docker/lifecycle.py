@@ -124,7 +124,13 @@ class Lifecycle:
                 ) from exc
             undo.callback(self._ports.forget, instance.uuid)
             with self._ports.wired(instance, network_info, box, undo):
-                name = self.create(instance, loading.result(), box, undo)
+                image = loading.result()
+                try:
+                    name = self.create(instance, image, box, undo)
+                except exception.ImageNotFoundInEngine:
+                    # Somebody has removed it since it was found.
+                    image = self._images.ensure(context, instance, image_meta)
+                    name = self.create(instance, image, box, undo)
             if power_on:
                 self.start(instance, name)
 

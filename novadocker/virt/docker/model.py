@@ -177,10 +177,12 @@ class ImageInfo:
 class EngineInfo:
     """The engine and the machine below it.
 
+    :ivar id: of the engine's data, for as long as they live
     :ivar memory: bytes of the machine
     :ivar architecture: as `uname -m` says it
     """
 
+    id: str
     name: str
     version: str
     api_version: str

@@ -41,6 +41,14 @@ IMAGE_REPOSITORY = 'nova-docker/glance'
 SNAPSHOT_REPOSITORY = 'nova-docker/snapshot'
 SANDBOX_REPOSITORY = 'nova-docker/sandbox'
 REBIND_REPOSITORY = 'nova-docker/instance'
+OUR_REPOSITORIES = (
+    IMAGE_REPOSITORY,
+    SNAPSHOT_REPOSITORY,
+    SANDBOX_REPOSITORY,
+    REBIND_REPOSITORY,
+)
+# A pattern for all of them, as the engine understands it.
+REPOSITORIES = 'nova-docker/*'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,9 @@ from oslo_utils import units
 
 from novadocker import conf as novadocker_conf
 from novadocker.virt.docker import host as docker_host
+from novadocker.virt.docker import image_cache as cache_mod
 from novadocker.virt.docker import images as images_mod
+from novadocker.virt.docker import last_use as last_use_mod
 from novadocker.virt.docker import model
 from novadocker.virt.docker import network as network_mod
 from novadocker.virt.docker import serial_console as serial_console_mod
@@ -79,6 +81,23 @@ def network() -> network_mod.NetworkSettings:
         plug_timeout=CONF.vif_plugging_timeout,
         plug_is_fatal=CONF.vif_plugging_is_fatal,
         bridge=CONF.neutron.ovs_bridge,
+    )
+
+
+def last_use(engine_id: str) -> last_use_mod.LastUse:
+    return last_use_mod.LastUse(
+        os.path.join(
+            CONF.instances_path, CONF.image_cache.subdirectory_name, engine_id
+        )
+    )
+
+
+def image_cache(host: str, sandbox_image: str) -> cache_mod.CacheSettings:
+    return cache_mod.CacheSettings(
+        host=host,
+        sandbox_image=sandbox_image,
+        remove_unused=CONF.image_cache.remove_unused_base_images,
+        min_age=CONF.image_cache.remove_unused_original_minimum_age_seconds,
     )
 
 

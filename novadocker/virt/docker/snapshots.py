@@ -33,6 +33,7 @@ from novadocker.virt.docker import image_config
 from novadocker.virt.docker import images
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import transfer
+from novadocker.virt.docker import undo as undoing
 
 LOG = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ class Snapshots:
         self._client = client
         self._images = images
         self._pause = pause
+        self._under_way: set[str] = set()
+
+    def under_way(self, image_id: str) -> bool:
+        """Whether a commit is on its way to this Glance image."""
+        return image_id in self._under_way
 
     def take(
         self,
@@ -59,17 +65,27 @@ class Snapshots:
     ) -> None:
         """Make a Glance image of a server, whatever state it is in.
 
-        :raises: InstanceNotFound, Glance's errors; CouldNotUploadImage if
-            Glance has not got what was sent
+        The Glance image goes where this fails.
+
+        :raises: ContainerNotFound, which is not Nova's InstanceNotFound, by
+            which Nova would leave the server in its task for ever; Glance's
+            errors; CouldNotUploadImage if Glance has not got what was sent
         """
-        update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
-        with self._committed(instance, image_id) as run:
-            update_task_state(
-                task_state=task_states.IMAGE_UPLOADING,
-                expected_state=task_states.IMAGE_PENDING_UPLOAD,
-            )
-            image = self._upload(context, instance, image_id, run)
-            self._images.keep(image, image_id)
+        with undoing.Undo(instance) as undo:
+            # Nova does the same, but not for a server that is shelved.
+            undo.callback(self._delete, context, image_id)
+            update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
+            with self._committed(instance, image_id) as run:
+                update_task_state(
+                    task_state=task_states.IMAGE_UPLOADING,
+                    expected_state=task_states.IMAGE_PENDING_UPLOAD,
+                )
+                image = self._upload(context, instance, image_id, run)
+                self._images.keep(image, image_id)
+
+    def _delete(self, context: Any, image_id: str) -> None:
+        with contextlib.suppress(nova_exception.ImageNotFound):
+            self._images.image_api.delete(context, image_id)
 
     @contextlib.contextmanager
     def _committed(
@@ -83,17 +99,24 @@ class Snapshots:
         container = naming.instance_name(instance.uuid)
         reference = naming.snapshot_reference(image_id)
         repository, _, tag = reference.rpartition(':')
+        base = self._client.inspect(container).image_id
+        self._under_way.add(image_id)
         try:
-            base = self._client.inspect(container).image_id
             self._client.commit(container, repository, tag, {}, self._pause)
-        except exception.ContainerNotFound as exc:
-            raise nova_exception.InstanceNotFound(
-                instance_id=instance.uuid
-            ) from exc
-        try:
             yield self._client.inspect_image(base).config
         finally:
+            self._discard(reference)
+            self._under_way.discard(image_id)
+
+    def _discard(self, reference: str) -> None:
+        try:
             self._client.remove_image(reference)
+        except exception.NovaDockerException as exc:
+            LOG.warning(
+                '%s is left for the next pass of the image cache: %s',
+                reference,
+                exc,
+            )
 
     def _upload(
         self,

@@ -33,11 +33,13 @@ from novadocker.virt.docker import events
 from novadocker.virt.docker import healing
 from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import host_watch
+from novadocker.virt.docker import image_cache
 from novadocker.virt.docker import images
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import network
 from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import pause
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import rebuild
 from novadocker.virt.docker import roster
@@ -92,6 +94,8 @@ class House:
     lifecycle: lifecycle.Lifecycle
     roster: roster.Roster
     rebuilder: rebuild.Rebuilder
+    images: images.Images
+    image_cache: image_cache.ImageCache
     snapshots: snapshots.Snapshots
     console: console.Console
     serial: serial_console.SerialConsoles
@@ -110,14 +114,17 @@ def furnish(
     obituaries = obituary.Obituaries(client, nova.emit)
     rooms = _rooms(client, host, nova, obituaries)
     servers = lifecycle.Lifecycle(rooms, host, settings.server())
+    taken = snapshots.Snapshots(
+        client, rooms.images, CONF.docker.snapshot_pause
+    )
     return House(
         ports=rooms.ports,
         lifecycle=servers,
         roster=roster.Roster(rooms.observed, rooms.suspensions),
         rebuilder=rebuild.Rebuilder(rooms, servers, host),
-        snapshots=snapshots.Snapshots(
-            client, rooms.images, CONF.docker.snapshot_pause
-        ),
+        images=rooms.images,
+        image_cache=_image_cache(client, rooms.images, taken, host),
+        snapshots=taken,
         console=console.Console(client),
         serial=serial_console.SerialConsoles(
             client, settings.serial_console()
@@ -150,11 +157,27 @@ def _rooms(
         client=client,
         sandboxes=sandboxes,
         ports=ports.Ports(net, sandboxes, checkpoints),
-        images=images.Images(client, settings.images()),
+        images=images.Images(
+            client, settings.images(), settings.last_use(client.info().id)
+        ),
         observed=observed.Observed(client, host),
         loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
         suspensions=suspension.Suspensions(CONF.instances_path),
         obituaries=obituaries,
+    )
+
+
+def _image_cache(
+    client: engine.Client,
+    loaded: images.Images,
+    taken: snapshots.Snapshots,
+    host: str,
+) -> image_cache.ImageCache:
+    info = client.info()
+    sandbox_image = pause.sandbox_image(info.architecture)
+    return image_cache.ImageCache(
+        image_cache.Rooms(client, loaded, taken, settings.last_use(info.id)),
+        settings.image_cache(host, sandbox_image.reference),
     )
 
 

@@ -24,6 +24,7 @@ from novadocker import exception
 from novadocker.tests.fixtures import fake_engine
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import driver
+from novadocker.virt.docker import pause
 from novadocker.virt.docker import wiring
 
 CONF = nova.conf.CONF
@@ -218,3 +219,24 @@ class DriverTestCase(base.BaseTestCase):
             self.assertEqual(
                 {'host': 'host1'}, self.driver.get_volume_connector(None)
             )
+
+    def test_image_cache(self):
+        self.start()
+        with (
+            mock.patch.object(
+                self.driver, '_image_cache', autospec=True
+            ) as cache,
+            mock.patch.object(self.driver, '_images', autospec=True) as images,
+        ):
+            self.driver.manage_image_cache(None, ['server'])
+            found = self.driver.cache_image('context', 'image')
+        cache.manage.assert_called_once_with(['server'])
+        images.fetch.assert_called_once_with('context', 'image')
+        self.assertIs(images.fetch.return_value, found)
+
+    def test_cache_keeps_the_image_of_todays_sandboxes(self):
+        self.start()
+        image = pause.sandbox_image(fake_engine.INFO.architecture)
+        self.engine.load([image.archive])
+        self.driver.manage_image_cache(None, [])
+        self.assertIn(image.reference, self.engine.images.tags)

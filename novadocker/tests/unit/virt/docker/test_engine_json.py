@@ -127,6 +127,7 @@ class AnswersTestCase(base.BaseTestCase):
     def test_engine_that_does_not_tell_all(self):
         found = engine_json.engine_info(
             {
+                'ID': 'i',
                 'Name': 'a',
                 'ServerVersion': '20.10.24',
                 'NCPU': 2,

@@ -33,6 +33,7 @@ from novadocker.tests.fixtures import glance
 from novadocker.tests.fixtures import hostile
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import images
+from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 
@@ -133,6 +134,9 @@ class ImagesTestCase(base.BaseTestCase):
         super().setUp()
         self.engine = Engine()
         self.glance = glance.Glance()
+        self.last_use = last_use.LastUse(
+            self.useFixture(fixtures.TempDir()).join('uses')
+        )
         self.settings = images.ImageSettings(
             lock_path=self.useFixture(fixtures.TempDir()).path,
             max_size=24 << 20,
@@ -142,7 +146,9 @@ class ImagesTestCase(base.BaseTestCase):
         self.images = self.make()
 
     def make(self):
-        return images.Images(self.engine, self.settings, self.glance)
+        return images.Images(
+            self.engine, self.settings, self.last_use, self.glance
+        )
 
     def ensure(self, meta, images=None, **flavor):
         instance = instances.an_instance(flavor=flavor)
@@ -339,6 +345,76 @@ class EnsureTestCase(ImagesTestCase):
             {archives.image_id()}, {one.result().id for one in asked}
         )
         self.assertEqual([meta.id], self.glance.downloads)
+
+
+class FetchTestCase(ImagesTestCase):
+    """Images for no server in particular."""
+
+    def test_is_there_for_the_first_server(self):
+        meta = self.glance.add(archives.good())
+        self.assertTrue(self.images.fetch(None, meta.id))
+        self.ensure(meta)
+        self.assertEqual([meta.id], self.glance.downloads)
+
+    def test_is_there_already(self):
+        meta = self.glance.add(archives.good())
+        self.ensure(meta)
+        self.assertFalse(self.images.fetch(None, meta.id))
+        self.assertEqual([meta.id], self.glance.downloads)
+
+    def test_counts_as_a_use(self):
+        meta = self.glance.add(archives.good())
+        self.images.fetch(None, meta.id)
+        self.assertIsNotNone(self.last_use.age(meta.id))
+
+    def test_what_is_no_image_for_a_container(self):
+        meta = self.glance.add(archives.good(), disk_format='qcow2')
+        self.assertRaises(
+            exception.ImageRejected, self.images.fetch, None, meta.id
+        )
+        self.assertEqual([], self.glance.downloads)
+
+    def test_no_such_image(self):
+        self.assertRaises(
+            nova_exception.ImageNotFound, self.images.fetch, None, 'none'
+        )
+
+
+class GiveUpTestCase(ImagesTestCase):
+    def setUp(self):
+        super().setUp()
+        self.meta = self.glance.add(archives.good())
+        self.ensure(self.meta)
+        self.reference = naming.image_reference(self.meta.id)
+
+    def test_unused_it_goes(self):
+        self.images.give_up(self.meta.id, 0)
+        self.assertNotIn(self.reference, self.engine.tags)
+        self.assertIsNone(self.last_use.age(self.meta.id))
+
+    def test_used_meanwhile_it_stays(self):
+        self.images.give_up(self.meta.id, 60)
+        self.assertIn(self.reference, self.engine.tags)
+
+    def test_whoever_wants_it_then_loads_it_again(self):
+        self.images.give_up(self.meta.id, 0)
+        self.ensure(self.meta)
+        self.assertEqual([self.meta.id] * 2, self.glance.downloads)
+
+    def test_waits_for_a_load(self):
+        """It would take away what the load has just looked for."""
+        self.engine.remove_image(self.reference)
+        self.engine.loading.clear()
+        self.engine.may_end.clear()
+        with futures.ThreadPoolExecutor(2) as pool:
+            loading = pool.submit(self.ensure, self.meta)
+            self.assertTrue(self.engine.loading.wait(10))
+            giving = pool.submit(self.images.give_up, self.meta.id, 60)
+            self.assertEqual(set(), futures.wait([giving], timeout=0.2).done)
+            self.engine.may_end.set()
+            giving.result()
+            self.assertIsNotNone(loading.result())
+        self.assertIn(self.reference, self.engine.tags)
 
 
 class NovaImageApiTestCase(ImagesTestCase):

@@ -549,3 +549,15 @@ class LifecycleTestCase(base.BaseTestCase):
         self.assertEqual(
             {self.name: 'exited', self.box: 'exited'}, self.states()
         )
+
+    def test_image_that_goes_before_its_container_is_loaded_again(self):
+        def gone_once(context, instance, image_meta):
+            if self.images.ensure.call_count == 1:
+                self.engine.remove_image(IMAGE.id)
+                return mock.Mock(id=IMAGE.id, command=IMAGE.command)
+            self.engine.load([IMAGE.archive()])
+            return self.ensure_image(context, instance, image_meta)
+
+        self.images.ensure.side_effect = gone_once
+        self.spawn()
+        self.assertEqual('running', self.states()[self.name])

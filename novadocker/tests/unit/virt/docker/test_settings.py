@@ -10,6 +10,9 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import os
+
+import fixtures
 import nova.conf
 from oslo_utils import units
 from oslotest import base
@@ -65,6 +68,23 @@ class SettingsTestCase(base.BaseTestCase):
     def test_images_are_limited_in_bytes(self):
         self.override('image_max_size', 2)
         self.assertEqual(2 * units.Gi, settings.images().max_size)
+
+    def test_image_cache(self):
+        self.override('remove_unused_base_images', False, 'image_cache')
+        self.override(
+            'remove_unused_original_minimum_age_seconds', 7, 'image_cache'
+        )
+        found = settings.image_cache('a-host', 'an-image')
+        self.assertFalse(found.remove_unused)
+        self.assertEqual(7, found.min_age)
+        self.assertEqual('a-host', found.host)
+
+    def test_uses_are_noted_for_each_engine(self):
+        path = self.useFixture(fixtures.TempDir()).path
+        self.override('instances_path', path, group=None)
+        for engine_id in ('AB:CD', 'EF:GH'):
+            settings.last_use(engine_id).note('image')
+        self.assertEqual({'AB:CD', 'EF:GH'}, set(os.listdir(f'{path}/_base')))
 
     def test_loads_are_locked_for_all_services_of_the_host(self):
         self.override('instances_path', '/instances', group=None)

@@ -26,6 +26,7 @@ from novadocker.tests.fixtures import fake_engine
 from novadocker.tests.fixtures import glance
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import images
+from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import snapshots
@@ -47,11 +48,13 @@ class SnapshotsTestCase(base.BaseTestCase):
         self.boot()
 
     def host_of(self, engine):
-        settings = images.ImageSettings(
-            lock_path=self.useFixture(fixtures.TempDir()).path,
-            max_size=24 << 20,
+        path = self.useFixture(fixtures.TempDir()).path
+        return images.Images(
+            engine,
+            images.ImageSettings(lock_path=path, max_size=24 << 20),
+            last_use.LastUse(path),
+            self.glance,
         )
-        return images.Images(engine, settings, self.glance)
 
     def boot(self):
         """A server that has written a file."""
@@ -189,19 +192,44 @@ class TakeTestCase(SnapshotsTestCase):
 
 
 class FailureTestCase(SnapshotsTestCase):
+    """Neither the engine nor Glance keeps anything of it."""
+
     def assert_fails(self, error):
         self.assertRaises(error, self.take)
         self.assertEqual(self.before, self.engine_images())
+        self.assertRaises(
+            nova_exception.ImageNotFound, self.glance.get, None, self.image_id
+        )
+        self.assertFalse(self.snapshots.under_way(self.image_id))
+
+    def test_each_step_of_the_engine(self):
+        for verb in ('inspect', 'commit', 'inspect_image', 'save'):
+            self.engine.fail(verb, exception.EngineError(500, 'no'))
+            self.assert_fails(exception.EngineError)
+            self.image_id = self.glance.create(None, {'name': 'snap'})['id']
+        self.take()
 
     def test_half_an_upload_is_none(self):
         self.glance.forget_after = 700
         self.assert_fails(nova_exception.CouldNotUploadImage)
 
-    def test_image_deleted_meanwhile(self):
+    def test_image_deleted_before_the_upload(self):
         self.glance.delete(None, self.image_id)
         self.assert_fails(nova_exception.ImageNotFound)
 
-    def test_engine_fails_meanwhile(self):
+    def test_image_deleted_in_mid_upload(self):
+        save = self.engine.save
+
+        def deleted_meanwhile(reference):
+            data = b''.join(save(reference))
+            yield data[:5000]
+            self.glance.delete(None, self.image_id)
+            yield data[5000:]
+
+        self.engine.save = deleted_meanwhile
+        self.assert_fails(nova_exception.ImageNotFound)
+
+    def test_engine_fails_in_mid_upload(self):
         def save(reference):
             yield archives.good()[:2000]
             raise exception.EngineUnavailable(reason='gone')
@@ -210,15 +238,42 @@ class FailureTestCase(SnapshotsTestCase):
         self.assert_fails(exception.EngineUnavailable)
 
     def test_server_deleted_meanwhile(self):
-        def update_task_state(task_state, expected_state=None):
-            if expected_state is not None:
-                raise nova_exception.UnexpectedDeletingTaskStateError(
-                    instance_uuid='u', expected='a', actual='b'
-                )
-
-        self.update_task_state = update_task_state
-        self.assert_fails(nova_exception.UnexpectedDeletingTaskStateError)
+        for step in range(2):
+            error = nova_exception.UnexpectedDeletingTaskStateError(
+                instance_uuid='u', expected='a', actual='b'
+            )
+            self.update_task_state = mock.Mock(
+                side_effect=[*[None] * step, error]
+            )
+            self.assert_fails(nova_exception.UnexpectedDeletingTaskStateError)
+            self.image_id = self.glance.create(None, {'name': 'snap'})['id']
 
     def test_no_container(self):
         self.engine.remove(self.container.id)
-        self.assert_fails(nova_exception.InstanceNotFound)
+        self.assert_fails(exception.ContainerNotFound)
+
+    def test_glance_that_does_not_answer_hides_no_error(self):
+        self.glance.forget_after = 700
+        self.glance.delete = mock.Mock(
+            side_effect=nova_exception.GlanceConnectionFailed(
+                server='s', reason='r'
+            )
+        )
+        self.assertRaises(nova_exception.CouldNotUploadImage, self.take)
+
+    def test_commit_that_cannot_be_removed_is_no_failure(self):
+        self.engine.fail('remove_image', exception.EngineError(500, 'no'))
+        self.take()
+        self.assertTrue(self.glance.data(self.image_id))
+        self.assertIn(
+            naming.snapshot_reference(self.image_id), self.engine.images.tags
+        )
+
+    def test_under_way_as_long_as_there_is_a_commit(self):
+        seen = []
+        self.update_task_state = lambda **_: seen.append(
+            self.snapshots.under_way(self.image_id)
+        )
+        self.take()
+        self.assertEqual([False, True], seen)
+        self.assertFalse(self.snapshots.under_way(self.image_id))
