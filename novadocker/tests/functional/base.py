@@ -50,7 +50,16 @@ def _node() -> str:
 
 
 class Glance(nova_fixtures.GlanceFixture):
-    """Nova's double of Glance, that also keeps what is uploaded."""
+    """Nova's double of Glance, that also keeps what is uploaded.
+
+    :ivar downloads: the images that were downloaded, in their order
+    :ivar uploading: called with an image's id when its upload is half way
+    """
+
+    def __init__(self, test):
+        super().__init__(test)
+        self.downloads = []
+        self.uploading = lambda image_id: None
 
     def add(self, image: images.Image, **properties: str) -> str:
         image_id = uuidutils.generate_uuid()
@@ -65,6 +74,7 @@ class Glance(nova_fixtures.GlanceFixture):
                 'name': 'an image',
                 'container_format': 'docker',
                 'disk_format': 'raw',
+                'status': 'active',
                 'min_ram': 0,
                 'min_disk': 0,
                 'visibility': 'public',
@@ -81,10 +91,36 @@ class Glance(nova_fixtures.GlanceFixture):
             os_hash_value=hashlib.sha512(data).hexdigest(),
         )
 
+    def create(self, context, metadata, data=None):
+        # One without data is not active yet, as a snapshot that is begun.
+        return super().create(
+            context, {'status': 'queued', 'size': 0} | metadata, data
+        )
+
+    def download(self, context, image_id, *args, **kwargs):
+        self.downloads.append(image_id)
+        return super().download(context, image_id, *args, **kwargs)
+
+    def detail(self, context, filters=None, **_):
+        """The images with these properties, the youngest first."""
+        wanted = {
+            name.removeprefix('property-'): value
+            for name, value in (filters or {}).items()
+        }
+        return [
+            image
+            for image in reversed(super().detail(context))
+            if wanted.items() <= image['properties'].items()
+        ]
+
     def update(self, context, image_id, metadata, data=None, **kwargs):
+        if data is None:
+            return super().update(context, image_id, metadata, **kwargs)
+        begin = data.read(65536)
+        self.uploading(image_id)
+        rest = b''.join(iter(lambda: data.read(65536), b''))
         super().update(context, image_id, metadata, **kwargs)
-        if data is not None:
-            self._keep(image_id, b''.join(iter(lambda: data.read(65536), b'')))
+        self._keep(image_id, begin + rest)
         return self.show(context, image_id)
 
 
@@ -299,7 +335,7 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
         name = naming.instance_name(server['id'])
         self.assertFalse(os.path.lexists(f'/run/netns/{name}'))
         left = {path.name for path in self.instances.iterdir()}
-        self.assertEqual(set(), left - {'locks', 'compute_nodes'})
+        self.assertEqual(set(), left - {'locks', 'compute_nodes', '_base'})
         self.assertEqual(
             {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}, self.usages()
         )

@@ -134,34 +134,6 @@ class ServersTestCase(base.FunctionalTestCase):
         self.delete(servers[1])
         self.assert_nothing_left(servers[1])
 
-    def test_snapshot_and_boot_from_it(self):
-        server = self.boot(
-            images.Image(
-                command=('sh', '-c', 'cat /kept || date >/kept; read x')
-            )
-        )
-        self.wait_for(lambda: 'kept' in self.console(server), 'no output')
-        before = self.info(server)
-        self.act(server, 'createImage', name='mine')
-        snapshot = self.wait_for(
-            lambda: self.uploaded('mine'), 'nothing uploaded'
-        )
-        self.wait_for_status(server, 'ACTIVE')
-        self.assertEqual(before, self.info(server))
-        self.assertEqual('docker', snapshot['container_format'])
-        self.assertEqual('raw', snapshot['disk_format'])
-        self.delete(server)
-        other = self.create(snapshot['id'])
-        self.wait_for_status(other, 'ACTIVE')
-        self.wait_for(lambda: self.console(other), 'no output')
-        self.assertNotIn("can't open", self.console(other))
-
-    def uploaded(self, name):
-        for image in self.glance.images.values():
-            if image['name'] == name and image['id'] in self.glance._imagedata:
-                return image
-        return None
-
     def test_live_migration_is_refused(self):
         server = self.boot()
         self._start_compute('other-' + uuidutils.generate_uuid()[:8])

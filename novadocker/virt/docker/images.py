@@ -99,11 +99,15 @@ class Images:
         :raises: ImageRejected, Nova's errors for a flavor that is too small,
             Glance's errors
         """
-        _check_image(image_meta, instance.flavor)
+        _check_formats(image_meta)
+        has_its_room = _is_shelved_as(instance, image_meta)
+        if not has_its_room:
+            _check_flavor(image_meta, instance.flavor)
         found = self._find(image_meta.id)
         if found is None:
             found = self._fly(context, instance, image_meta.id)
-        _check_disk(instance.flavor, found.size)
+        if not has_its_room:
+            _check_disk(instance.flavor, found.size)
         return found
 
     def fetch(self, context: Any, image_id: str) -> bool:
@@ -263,9 +267,8 @@ def _check_formats(image_meta: Any) -> None:
         )
 
 
-def _check_image(image_meta: Any, flavor: Any) -> None:
-    """Refuse what cannot boot, before anything is done for it."""
-    _check_formats(image_meta)
+def _check_flavor(image_meta: Any, flavor: Any) -> None:
+    """Refuse what has no room, before anything is done for it."""
     if flavor.memory_mb < (_said(image_meta, 'min_ram') or 0):
         raise nova_exception.FlavorMemoryTooSmall()
     root = flavor.root_gb * units.Gi
@@ -275,6 +278,17 @@ def _check_image(image_meta: Any, flavor: Any) -> None:
             flavor_size=root, image_min_disk=min_disk
         )
     _check_disk(flavor, _said(image_meta, 'size') or 0)
+
+
+def _is_shelved_as(instance: Any, image_meta: Any) -> bool:
+    """Whether the image is the server itself, made when it was shelved.
+
+    It had all this room before, so that it must not be lost for it now.
+    """
+    shelved: bool = image_meta.id == instance.system_metadata.get(
+        'shelved_image_id'
+    )
+    return shelved
 
 
 def _check_disk(flavor: Any, size: int) -> None:

@@ -241,6 +241,15 @@ class EnsureTestCase(ImagesTestCase):
                 )
         self.assertEqual(1, len(self.glance.downloads))
 
+    def test_a_shelved_server_gets_its_room_again(self):
+        """Whatever it has written: it had the room before."""
+        meta = self.glance.add(archives.good(), min_disk=2)
+        instance = instances.an_instance()
+        instance.system_metadata['shelved_image_id'] = meta.id
+        with mock.patch.object(units, 'Gi', 1000):
+            found = self.images.ensure(None, instance, meta)
+        self.assertEqual(archives.image_id(), found.id)
+
     def test_flavor_without_a_disk_has_room(self):
         meta = self.glance.add(archives.good(), min_disk=0)
         self.assertIsNotNone(self.ensure(meta, root_gb=0))
