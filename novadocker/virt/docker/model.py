@@ -177,7 +177,7 @@ class ImageInfo:
 class EngineInfo:
     """The engine and the machine below it.
 
-    :ivar id: of the engine's data, for as long as they live
+    :ivar id: tells it from the engines of other machines
     :ivar memory: bytes of the machine
     :ivar architecture: as `uname -m` says it
     """
