@@ -128,14 +128,14 @@ class ImagesTestCase(base.BaseTestCase):
             None, instances.an_instance(), meta
         )
 
-    def built(self):
+    def built(self, dockerfile=_DOCKERFILE):
         """A saved image of several layers, two of them equal, and its id."""
         base_image = busybox.Image(
             command=('sh',), tags=('nova-docker-test:base',)
         )
         self.docker('load', data=base_image.archive())
         self.docker(
-            'build', '--tag=nova-docker-test:built', '-', data=_DOCKERFILE
+            'build', '--tag=nova-docker-test:built', '-', data=dockerfile
         )
         image_id = self.client.inspect_image('nova-docker-test:built').id
         saved = self.docker('save', 'nova-docker-test:built')
@@ -394,6 +394,31 @@ class SnapshotTestCase(ImagesTestCase):
         docker(elsewhere, 'exec', name, 'sh', '-c', awake)
         output = docker(elsewhere, 'logs', name)
         self.assertEqual(b'it is sh at /srv\nnews\n', output)
+
+    def test_volumes_of_an_image_are_directories(self):
+        """What is written there is as safe as everything else."""
+        self.docker('rm', '--force', self.container)
+        self.remove_images()
+        saved, _ = self.built(_DOCKERFILE + b'VOLUME /srv\n')
+        meta = self.glance.add(saved)
+        self.ensure(meta)
+        self.instance = instances.an_instance()
+        self.container = self.run_container(
+            self.instance.uuid,
+            naming.image_reference(meta.id),
+            'echo news > /srv/written; exec sleep 600',
+        )
+        self.wait_for_file('/srv/written')
+        found = self.ensure(self.snapshot())
+        output = self.docker(
+            'run',
+            '--rm',
+            '--network=none',
+            '--entrypoint=cat',
+            found.id,
+            '/srv/written',
+        )
+        self.assertEqual(b'news\n', output)
 
     def test_leaves_nothing_but_the_image(self):
         meta = self.snapshot()

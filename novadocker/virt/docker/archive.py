@@ -283,9 +283,8 @@ class Archive:
         content = self._document(manifest.config)
         layers = [self._layer_at(path) for path in manifest.layers]
         self._check_config(image_config.parse_config(content), layers)
-        if self._rewrite is not None:
-            content = self._rewrite(content)
-        return self._concluded(content, layers)
+        rewrite = self._rewrite or image_config.without_volumes
+        return self._concluded(rewrite(content), layers)
 
     def _manifest(self) -> image_config.Manifest:
         documents = self._documents

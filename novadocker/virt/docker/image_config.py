@@ -35,7 +35,7 @@ _DIGEST = re.compile(r'sha256:[0-9a-f]{64}')
 # Keys that decide something here; in no other spelling may they occur.
 _CONFIG_KEYS = ('architecture', 'os', 'config', 'rootfs')
 _ROOTFS_KEYS = ('type', 'diff_ids')
-_RUN_KEYS = ('Entrypoint', 'Cmd', 'Labels')
+_RUN_KEYS = ('Entrypoint', 'Cmd', 'Labels', 'Volumes')
 
 # Of a container's configuration: what belongs to the machine it ran on.
 _OF_THE_HOST = (
@@ -326,6 +326,21 @@ def cleaned(content: bytes, run: Json) -> bytes:
         history[-1]['created_by'] = 'openstack server image create'
         config['history'] = history
     return json.dumps(config, separators=(',', ':')).encode()
+
+
+def without_volumes(content: bytes) -> bytes:
+    """A config whose image keeps all data in its root file system.
+
+    The engine would put a volume's data beside that, where no snapshot finds
+    them. A config that names no volume stays the same to the byte, and its
+    image keeps its id.
+    """
+    config = parse(content, 'config')
+    run = config.get('config') or {}
+    if not run.get('Volumes'):
+        return content
+    kept = {key: run[key] for key in run if key != 'Volumes'}
+    return json.dumps({**config, 'config': kept}).encode()
 
 
 def of_root_file_system(

@@ -77,6 +77,13 @@ class AcceptedTestCase(base.BaseTestCase):
     def test_docker_save(self):
         self.assert_is_the_image(archives.good())
 
+    def test_volumes_do_not_reach_the_engine(self):
+        described = archives.config(config={'Volumes': {'/srv': {}}})
+        output, image = filtered(archives.with_config(described))
+        self.assertNotIn(b'Volumes', output)
+        self.assertEqual(list(archives.LAYERS), layers_of(output))
+        self.assertEqual(f'sha256:{archives.digest(image.config)}', image.id)
+
     def test_only_our_names_and_what_makes_the_image(self):
         output, image = filtered(archives.good())
         self.assertEqual(
@@ -197,7 +204,6 @@ class AcceptedTestCase(base.BaseTestCase):
         run = {
             'Entrypoint': None,
             'Cmd': ['/bin/true'],
-            'Volumes': {'/data': {}},
             'User': '0',
             'Healthcheck': {'Test': ['CMD', 'true']},
             'Labels': {'Name': 'a', 'name': 'b'},

@@ -226,6 +226,29 @@ class CleanedTestCase(base.BaseTestCase):
         self.assertEqual({'Cmd': ['x'], 'Labels': None}, found['config'])
 
 
+class VolumesTestCase(base.BaseTestCase):
+    def test_without_any_nothing_changes(self):
+        for run in (None, {}, {'Cmd': ['x']}, {'Volumes': {}}):
+            content = archives.config(config=run)
+            self.assertEqual(content, image_config.without_volumes(content))
+
+    def test_nothing_but_the_volumes_goes(self):
+        run = {'Cmd': ['x'], 'Volumes': {'/data': {}}}
+        content = image_config.without_volumes(archives.config(config=run))
+        self.assertEqual(
+            json.loads(archives.config(config={'Cmd': ['x']})),
+            json.loads(content),
+        )
+
+    def test_no_other_spelling(self):
+        for name in ('volumes', 'VOLUMES'):
+            self.assertRaises(
+                compression.BadArchive,
+                image_config.parse_config,
+                archives.config(config={name: {'/data': {}}}),
+            )
+
+
 class RootFileSystemTestCase(base.BaseTestCase):
     def test_is_a_config(self):
         diff_id = 'sha256:' + '5' * 64
