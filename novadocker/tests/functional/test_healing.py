@@ -311,6 +311,12 @@ class EngineAccidentTestCase(AccidentTestCase):
         self.assert_soon(self.is_whole)
         self.assertNotEqual(before, self.host.client.inspect(self.name).pid)
 
+    def test_server_that_the_engine_has_frozen_goes_on(self):
+        """It does so for a commit, and forgets it if it is killed then."""
+        self.host.client.pause(self.name)
+        self.restart(live_restore=True)
+        self.assert_soon(self.is_whole)
+
     def test_server_that_was_stopped_stays_stopped(self):
         self.host.driver.power_off(self.instance, 0)
         self.instance.vm_state = vm_states.STOPPED

@@ -45,6 +45,8 @@ class Healer(Protocol):
 
     def mend(self, uuid: str, cause: str) -> None: ...
 
+    def thaw(self, uuid: str) -> None: ...
+
 
 # Seconds between tries to reach an engine that has gone away.
 RETRY = (0.5, 1, 2, 5)
@@ -235,6 +237,8 @@ class Events:
             uuid: row.state for uuid, row in self._observed.instances().items()
         }
         for uuid, state in states.items():
+            if state is model.ContainerState.PAUSED:
+                self._healer.thaw(uuid)
             before = self._announcer.states.get(uuid, state)
             transition = _STATE_TRANSITIONS.get(state)
             if before == state or transition is None:

@@ -12,8 +12,9 @@
 
 """Servers brought back to what Nova says of them.
 
-An engine that ends without live-restore ends every container; somebody kills
-a sandbox, or deletes a device. Nova believes that these servers run, and
+An engine that ends without live-restore ends every container, or leaves one
+frozen that it was about to commit; somebody kills a sandbox, or deletes a
+device. Nova believes that these servers run, and
 nobody has asked for anything else.
 """
 
@@ -31,6 +32,7 @@ from oslo_log import log as logging
 
 from novadocker import exception
 from novadocker.virt.docker import lifecycle
+from novadocker.virt.docker import model
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import spec
@@ -150,6 +152,34 @@ class Healer:
             ):
                 ended(instance.uuid)
 
+    # Servers that are frozen
+
+    def thaw(self, uuid: str) -> None:
+        """Let a server go on that nobody wants to be paused.
+
+        So an engine leaves it that is killed while it commits a snapshot.
+        """
+        self._work.put(lambda: self._thaw(uuid))
+
+    def _thaw(self, uuid: str) -> None:
+        with lockutils.lock(uuid):
+            self._observed.changed()
+            row = self._observed.instances().get(uuid)
+            if row is None or row.state is not model.ContainerState.PAUSED:
+                return
+            instance = _instance(uuid)
+            if instance.vm_state != vm_states.ACTIVE:
+                return
+            if not instance.task_state:
+                LOG.warning(
+                    'This server was frozen when the engine ended: it goes on',
+                    instance=instance,
+                )
+                self._lifecycle.unpause(instance)
+                return
+        # Nova still works on it, such as on the snapshot that has failed.
+        _later(self.thaw, uuid)
+
     # Networks that are damaged
 
     def mend(self, uuid: str, cause: str) -> None:
@@ -180,9 +210,13 @@ class Healer:
                 '%(error)s. This is tried again.',
                 {'uuid': uuid, 'cause': cause, 'error': exc},
             )
-            timer = threading.Timer(RETRY, self.mend, (uuid, cause))
-            timer.daemon = True
-            timer.start()
+            _later(self.mend, uuid, cause)
+
+
+def _later(work: Callable[..., None], *args: Any) -> None:
+    timer = threading.Timer(RETRY, work, args)
+    timer.daemon = True
+    timer.start()
 
 
 def _instance(uuid: str) -> Any:

@@ -53,6 +53,7 @@ class EventsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.healed = queue.SimpleQueue()
+        self.thawed = queue.SimpleQueue()
         self.mended = queue.SimpleQueue()
         self.healthy = False
         self.opened = queue.SimpleQueue()
@@ -86,6 +87,9 @@ class EventsTestCase(base.BaseTestCase):
 
     def mend(self, uuid, cause):
         self.mended.put((uuid, cause))
+
+    def thaw(self, uuid):
+        self.thawed.put(uuid)
 
     def start(self):
         self.events.start()
@@ -272,6 +276,7 @@ class EventsTestCase(base.BaseTestCase):
         self.opened.get(timeout=5)
         self.assertEqual((UUID, virtevent.EVENT_LIFECYCLE_PAUSED), self.next())
         self.assertTrue(self.healed.empty())
+        self.assertEqual(UUID, self.thawed.get(timeout=5))
 
     def test_nothing_is_told_at_the_start(self):
         self.state(EXITED)

@@ -105,6 +105,45 @@ class HealerTestCase(base.BaseTestCase):
         self.assertEqual('started', self.heal())
 
 
+class ThawTestCase(HealerTestCase):
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.MockPatchObject(healing, 'RETRY', 0.01))
+        self.state(docker_model.ContainerState.PAUSED)
+        self.lifecycle.unpause.side_effect = self.done.put
+
+    def state(self, state):
+        self.observed.instances.return_value = {
+            self.instance.uuid: mock.Mock(state=state)
+        }
+
+    def assert_untouched(self):
+        self.healer.thaw(self.instance.uuid)
+        self.assertRaises(queue.Empty, self.done.get, timeout=0.2)
+
+    def test_server_that_is_to_run_goes_on(self):
+        self.healer.thaw(self.instance.uuid)
+        self.assertIs(self.instance, self.done.get(timeout=5))
+
+    def test_server_that_a_user_has_paused_stays_so(self):
+        self.instance.vm_state = vm_states.PAUSED
+        self.assert_untouched()
+
+    def test_server_that_goes_on_by_itself(self):
+        self.state(docker_model.ContainerState.RUNNING)
+        self.assert_untouched()
+
+    def test_server_that_is_gone(self):
+        self.observed.instances.return_value = {}
+        self.assert_untouched()
+
+    def test_server_that_nova_works_on_goes_on_later(self):
+        self.instance.task_state = task_states.IMAGE_PENDING_UPLOAD
+        self.assert_untouched()
+        self.instance.task_state = None
+        self.assertIs(self.instance, self.done.get(timeout=5))
+
+
 class MendTestCase(HealerTestCase):
     def mend(self):
         self.healer.mend(self.instance.uuid, 'it was hurt')
