@@ -70,7 +70,8 @@ function packages_of {
     case $1 in
     contract | functional)
         printf '%s\n' busybox-static ca-certificates docker.io iproute2 \
-            ethtool iputils-ping openvswitch-switch procps xz-utils
+            ethtool iputils-ping openvswitch-switch podman procps skopeo \
+            xz-utils
         ;;
     e2e)
         # The cloud installs its own.
@@ -186,7 +187,7 @@ function run_stage {
         run_tox "$1"
         ;;
     unit)
-        run_tests py3
+        run_tests py3 && run_tests hostile
         ;;
     contract)
         need_root "$1" && run_tests contract
@@ -194,6 +195,7 @@ function run_stage {
     functional)
         need_root "$1" &&
             run_tests functional &&
+            run_tests hostile-engine &&
             run_tests packaging &&
             run_tests lower
         ;;

@@ -156,11 +156,22 @@ IMAGE_OPTS = [
         default=64,
         min=1,
         help="""
-GiB that one image may have, unpacked.
+GiB that the archive of an image may have.
 
-Holds for the archive when it is decompressed, and for all its layers together
-when they are. A larger image is refused while it loads, and nothing is kept
-of it. Protects the host from images that are small until they are unpacked.
+Holds for what Glance has, which is refused before a byte is downloaded, and
+for the archive when it is decompressed. A larger one is refused while it
+loads, and nothing is kept of it.
+""",
+    ),
+    cfg.IntOpt(
+        'image_max_unpacked_size',
+        default=64,
+        min=1,
+        help="""
+GiB that all layers of an image may have together when they are decompressed.
+
+Protects the host from images that are small until they are unpacked. An image
+must also fit the disk of its server's flavor, which is often less.
 """,
     ),
     cfg.IntOpt(
@@ -181,6 +192,28 @@ files in the image. Does not hold for the archive of a root file system.
         max=125,
         help="""
 The number of layers that an image may have. The engine takes 125 at the most.
+""",
+    ),
+    cfg.StrOpt(
+        'shared_directory',
+        help="""
+Directory with files of images, each with the id of its Glance image as its
+name, as Glance's file store has them. An image that is found there is not
+downloaded.
+
+A file passes the same checks as a download, and its size and hash must be
+those that Glance has recorded; otherwise the image is downloaded, and a
+warning says why. Symbolic links are not followed. Nova's user must be able to
+read the files, and nobody but the operator to write them.
+
+Nova verifies signatures of downloads only, so that nothing is taken from here
+for servers with trusted certificates, nor where ``[glance]`` demands
+signatures.
+
+Possible values:
+
+* unset: every image is downloaded.
+* an absolute path, for instance of Glance's store on a shared file system.
 """,
     ),
     cfg.BoolOpt(

@@ -32,9 +32,9 @@ from novadocker import exception
 from novadocker.tests.fixtures import archives
 from novadocker.tests.fixtures import engine as engines
 from novadocker.tests.fixtures import glance
-from novadocker.tests.fixtures import hostile
 from novadocker.tests.fixtures import images as busybox
 from novadocker.tests.fixtures import instances
+from novadocker.tests.hostile import attacks
 from novadocker.virt.docker import client
 from novadocker.virt.docker import images
 from novadocker.virt.docker import last_use
@@ -92,6 +92,7 @@ class ImagesTestCase(base.BaseTestCase):
         self.settings = images.ImageSettings(
             lock_path=self.useFixture(fixtures.TempDir()).path,
             max_size=24 << 20,
+            max_unpacked=24 << 20,
             max_members=100,
             max_layers=20,
         )
@@ -253,7 +254,7 @@ class LoadTestCase(ImagesTestCase):
             'load', data=busybox.Image(tags=('victim:latest',)).archive()
         )
         before = self.seen()
-        for name, (data, word) in hostile.table().items():
+        for name, (data, word) in attacks.table().items():
             found = self.assertRaises(
                 exception.ImageRejected,
                 self.ensure,

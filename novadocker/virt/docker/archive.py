@@ -27,10 +27,10 @@ from collections.abc import Iterator
 import dataclasses
 import hashlib
 import itertools
-import re
 
 from novadocker import exception
 from novadocker.virt.docker import compression
+from novadocker.virt.docker import contents
 from novadocker.virt.docker import image_config
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import recognition
@@ -38,10 +38,6 @@ from novadocker.virt.docker import tar_stream
 
 # Bytes of all members that are not layers: they are held in memory.
 _MAX_DOCUMENTS = 1 << 24
-_MAX_LINKS = 8
-
-# Members that are named by what they must be the sha256 of.
-_NAMED = re.compile(r'(?:blobs/sha256/([0-9a-f]{64})|([0-9a-f]{64})\.json)')
 
 # What a root file system runs that no command was given for.
 _INIT = ('/sbin/init',)
@@ -51,10 +47,12 @@ _INIT = ('/sbin/init',)
 class Limits:
     """How much an image may take.
 
-    :ivar size: bytes of the archive, and of all layers, when expanded
+    :ivar size: bytes of the archive, decompressed
+    :ivar unpacked: bytes of all layers together, decompressed
     """
 
     size: int
+    unpacked: int
     members: int
     layers: int
 
@@ -92,13 +90,6 @@ class Image:
     command: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layer:
-    name: str
-    diff_id: str
-    size: int
-
-
 def finish(config: bytes, layers: Iterable[str]) -> bytes:
     """The last part of an archive, which makes an image of what came before.
 
@@ -132,9 +123,7 @@ class Archive:
         self._chunks = iter(chunks)
         self._rules = rules
         self._rewrite = rewrite
-        self._layers: dict[str, _Layer] = {}
-        self._documents: dict[str, bytes] = {}
-        self._links: dict[str, str] = {}
+        self._contents = contents.Contents()
         self._held = 0
         self._unpacked = 0
         self._image: Image | None = None
@@ -178,7 +167,7 @@ class Archive:
         kind = compression.kind_of(first)
         pieces = _exactly(size, itertools.chain((first,), chunks))
         yield from self._layer('root', size, kind, pieces)
-        layer = self._layers['root']
+        layer = self._contents.layers['root']
         architecture = image_config.architecture_of(self._rules.machine)
         config = image_config.of_root_file_system(
             architecture, layer.diff_id, _INIT
@@ -204,7 +193,7 @@ class Archive:
             if member.type is tar_stream.Type.FILE:
                 yield from self._file(member, reader)
             else:
-                self._links[member.name] = member.target
+                self._contents.links[member.name] = member.target
         yield self._proved()
 
     def _limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -218,7 +207,7 @@ class Archive:
     def _file(
         self, member: tar_stream.Member, reader: tar_stream.Reader
     ) -> Iterator[bytes]:
-        head = reader.take(tar_stream.BLOCK)
+        head = reader.take(recognition.HEAD)
         plain = tar_stream.is_header(head)
         kind = None if plain else compression.kind_of(head)
         if plain or kind:
@@ -228,12 +217,12 @@ class Archive:
         self._held += member.size
         if self._held > _MAX_DOCUMENTS:
             raise compression.BadArchive(
-                f'its member {ascii(member.name[:100])} is no layer, and is '
-                f'too large for anything else ({member.size} bytes)'
+                f'its member {ascii(member.name[:100])} is no layer, but '
+                f'{recognition.described(head)} of {member.size} bytes'
             )
         content = head + reader.take(member.size)
-        _check_name(member.name, image_config.digest(content))
-        self._documents[member.name] = content
+        contents.check_name(member.name, image_config.digest(content))
+        self._contents.documents[member.name] = content
 
     def _layer(
         self,
@@ -247,7 +236,7 @@ class Archive:
         The engine expands a compressed one itself: what it expands to has
         no place in a stream, since its size is known too late.
         """
-        written = f'{len(self._layers) + 1}.tar'
+        written = f'{len(self._contents.layers) + 1}.tar'
         yield tar_stream.header(written, size)
         blob = hashlib.sha256()
         content = blob if kind is None else hashlib.sha256()
@@ -267,73 +256,25 @@ class Archive:
             expander.close()
         self._check_unpacked(expanded)
         self._unpacked += expanded
-        _check_name(name, f'sha256:{blob.hexdigest()}')
-        self._layers[name] = _Layer(
+        contents.check_name(name, f'sha256:{blob.hexdigest()}')
+        self._contents.layers[name] = contents.Layer(
             written, f'sha256:{content.hexdigest()}', expanded
         )
         yield tar_stream.padding(size)
 
     def _check_unpacked(self, expanded: int) -> None:
-        _check_size(self._unpacked + expanded, self._rules.limits.size)
+        _check_size(self._unpacked + expanded, self._rules.limits.unpacked)
 
     # The proof
 
     def _proved(self) -> bytes:
-        manifest = self._manifest()
-        content = self._document(manifest.config)
-        layers = [self._layer_at(path) for path in manifest.layers]
+        content, layers = self._contents.image(self._rules.machine)
         self._check_config(image_config.parse_config(content), layers)
         rewrite = self._rewrite or image_config.without_volumes
         return self._concluded(rewrite(content), layers)
 
-    def _manifest(self) -> image_config.Manifest:
-        documents = self._documents
-        if 'manifest.json' in documents:
-            manifest = image_config.parse_manifest(documents['manifest.json'])
-            named = {self._resolved(path) for path in manifest.layers}
-            if surplus := self._layers.keys() - named:
-                raise compression.BadArchive(
-                    f'it has {ascii(min(surplus)[:100])}, which is no layer '
-                    'of the image'
-                )
-            return manifest
-        if 'index.json' in documents:
-            return image_config.oci_manifest(
-                documents, image_config.architecture_of(self._rules.machine)
-            )
-        if any(name.endswith('/json') for name in documents):
-            raise compression.BadArchive(
-                'it has no manifest.json, as written by Docker before 1.10: '
-                'load and save it with a later one'
-            )
-        raise compression.BadArchive('it has no manifest.json')
-
-    def _resolved(self, path: str) -> str:
-        name = tar_stream.safe_path(path, 'a path in its manifest')
-        for _ in range(_MAX_LINKS):
-            if name not in self._links:
-                return name
-            name = self._links[name]
-        raise compression.BadArchive('it has links that lead in a circle')
-
-    def _document(self, path: str) -> bytes:
-        content = self._documents.get(self._resolved(path))
-        if content is None:
-            raise compression.BadArchive(
-                f'its config {ascii(path[:100])} is not there'
-            )
-        return content
-
-    def _layer_at(self, path: str) -> _Layer:
-        layer = self._layers.get(self._resolved(path))
-        if layer is None:
-            raise compression.BadArchive(
-                f'its layer {ascii(path[:100])} is not there or no tar archive'
-            )
-        return layer
-
     def _check_config(
-        self, config: image_config.Config, layers: list[_Layer]
+        self, config: image_config.Config, layers: list[contents.Layer]
     ) -> None:
         wanted = image_config.architecture_of(self._rules.machine)
         if (config.os, config.architecture) != ('linux', wanted):
@@ -360,7 +301,9 @@ class Archive:
                 '"openstack server image create"'
             )
 
-    def _concluded(self, content: bytes, layers: list[_Layer]) -> bytes:
+    def _concluded(
+        self, content: bytes, layers: list[contents.Layer]
+    ) -> bytes:
         config = image_config.parse_config(content)
         self._image = Image(
             id=image_config.digest(content),
@@ -391,9 +334,3 @@ def _check_size(size: int, limit: int) -> None:
             f'it unpacks to more than {limit} bytes, the most that this host '
             'takes'
         )
-
-
-def _check_name(name: str, digest: str) -> None:
-    named = _NAMED.fullmatch(name)
-    if named and f'sha256:{named[1] or named[2]}' != digest:
-        raise compression.BadArchive(f'its {name} is damaged')

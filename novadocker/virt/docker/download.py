@@ -21,7 +21,6 @@ error that says whether another try can help.
 from collections.abc import Iterator
 import contextlib
 import dataclasses
-import functools
 import hashlib
 from typing import Any
 
@@ -33,75 +32,75 @@ from novadocker.virt.docker import transfer
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
-    """The data of an image.
-
-    :ivar chunks: to be iterated once; raises ImageRejected for data that are
-        not what the record says, GlanceConnectionFailed, and Glance's errors
-    :ivar size: bytes that there will be; None if it is not known
-    """
-
-    chunks: Iterator[bytes]
-    size: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Record:
+class Record:
     """What Glance has noted of an image's data when they were uploaded.
 
     :ivar size: bytes; None if it is not known
+    :ivar hash_value: of all the data; None if there is none
     """
 
+    image_id: str
     size: int | None
     hash_algorithm: str | None
     hash_value: str | None
 
+    def rejected(self, reason: str) -> exception.ImageRejected:
+        return exception.ImageRejected(image_id=self.image_id, reason=reason)
+
+
+def record(image_api: Any, context: Any, image_id: str) -> Record:
+    """Ask Glance for an image's record.
+
+    :raises: ImageRejected for one by which no data can be verified, Glance's
+        errors
+    """
+    found = image_api.get(context, image_id)
+    hash_value = found.get('os_hash_value')
+    read = Record(
+        image_id=image_id,
+        size=found.get('size') or None,
+        hash_algorithm=found.get('os_hash_algo') if hash_value else None,
+        hash_value=hash_value,
+    )
+    algorithm = read.hash_algorithm
+    if algorithm and algorithm not in hashlib.algorithms_available:
+        raise read.rejected(f'its hash algorithm {algorithm} is unknown.')
+    return read
+
 
 @contextlib.contextmanager
 def opened(
-    image_api: Any, context: Any, image_id: str, trusted_certs: Any
-) -> Iterator[Data]:
+    image_api: Any, context: Any, record: Record, trusted_certs: Any
+) -> Iterator[Iterator[bytes]]:
     """Download an image, in a thread that ends with the context.
 
-    :raises: Glance's errors
+    Gives the data, to be iterated once; that raises ImageRejected for data
+    that are not what the record says, GlanceConnectionFailed, and Glance's
+    errors.
     """
-    record = _record(image_api.get(context, image_id))
     with transfer.produced(
         lambda target: image_api.download(
             context,
-            image_id,
+            record.image_id,
             # Written to a file, for only then does Nova verify a signature
             # and still hand the bytes out.
             data=target,
             trusted_certs=trusted_certs,
         )
     ) as chunks:
-        yield Data(_verified(chunks, record, image_id), record.size)
+        yield _verified(chunks, record)
 
 
-def _record(found: Any) -> _Record:
-    return _Record(
-        size=found.get('size') or None,
-        hash_algorithm=found.get('os_hash_algo'),
-        hash_value=found.get('os_hash_value'),
-    )
+def _verified(chunks: Iterator[bytes], record: Record) -> Iterator[bytes]:
+    """Pass a download on, and fail at its end if it is not as recorded.
 
-
-def _verified(
-    chunks: Iterator[bytes], record: _Record, image_id: str
-) -> Iterator[bytes]:
-    """Pass a download on, and fail at its end if it is not as recorded."""
-    rejected = functools.partial(exception.ImageRejected, image_id=image_id)
-    algorithm = record.hash_algorithm if record.hash_value else None
-    if algorithm and algorithm not in hashlib.algorithms_available:
-        raise rejected(reason=f'its hash algorithm {algorithm} is unknown.')
-    hasher = hashlib.new(algorithm) if algorithm else None
+    The hash is not computed again: it would cost as much as everything else
+    that is done with the bytes here.
+    """
     size = 0
     try:
         for chunk in chunks:
             size += len(chunk)
-            if hasher is not None:
-                hasher.update(chunk)
             yield chunk
     except OSError as exc:
         # Glance's client raises it both for a connection that breaks and
@@ -110,16 +109,13 @@ def _verified(
             raise nova_exception.GlanceConnectionFailed(
                 server='of this cloud', reason=exc
             ) from exc
-        raise rejected(reason=f'its data are damaged: {exc}.') from exc
+        raise record.rejected(
+            f'its data in Glance are damaged, upload it again: {exc}.'
+        ) from exc
     except crypto_exceptions.InvalidSignature as exc:
-        raise rejected(reason='its signature is of other data.') from exc
+        raise record.rejected('its signature is of other data.') from exc
     if record.size is not None and size != record.size:
-        raise rejected(
-            reason=f'Glance has {size} bytes of it instead of {record.size}: '
+        raise record.rejected(
+            f'Glance has {size} bytes of it instead of {record.size}: '
             'upload it again.'
-        )
-    if hasher is not None and hasher.hexdigest() != record.hash_value:
-        raise rejected(
-            reason='its data in Glance are damaged, they do not have the '
-            f'{algorithm} that was recorded: upload it again.'
         )

@@ -19,7 +19,6 @@ what is checked here is what the engine will act on.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
 import hashlib
@@ -54,9 +53,6 @@ _OF_THE_HOST = (
 
 # Bytes of a JSON text; parsed, it takes up to fifty times as much.
 _MAX_JSON = 1 << 20
-
-# An index of indexes is as deep as it gets.
-_MAX_INDEXES = 3
 
 # What goes by other names in Go, by `uname -m`.
 _ARCHITECTURES = {
@@ -135,7 +131,7 @@ def _no_number(text: str) -> None:
     raise ValueError(f'{text} is no number in JSON')
 
 
-def _mapping(value: Any, what: str, keys: tuple[str, ...]) -> Json:
+def mapping(value: Any, what: str, keys: tuple[str, ...]) -> Json:
     if not isinstance(value, dict):
         raise compression.BadArchive(f'its {what} is no JSON object')
     folded = {key.casefold() for key in keys}
@@ -173,11 +169,11 @@ def as_digest(value: Any, what: str) -> str:
 
 def parse_config(content: bytes) -> Config:
     """:raises: BadArchive"""
-    found = _mapping(parse(content, 'config'), 'config', _CONFIG_KEYS)
-    rootfs = _mapping(found.get('rootfs'), 'config.rootfs', _ROOTFS_KEYS)
+    found = mapping(parse(content, 'config'), 'config', _CONFIG_KEYS)
+    rootfs = mapping(found.get('rootfs'), 'config.rootfs', _ROOTFS_KEYS)
     if rootfs.get('type') != 'layers':
         raise compression.BadArchive('its config.rootfs is not of layers')
-    run = _mapping(found.get('config') or {}, 'config.config', _RUN_KEYS)
+    run = mapping(found.get('config') or {}, 'config.config', _RUN_KEYS)
     labels = run.get('Labels') or {}
     if not isinstance(labels, dict) or not all(
         isinstance(value, str) for value in labels.values()
@@ -209,7 +205,7 @@ def parse_manifest(content: bytes) -> Manifest:
             f'it holds {len(found)} images{_named(found)} where one is '
             'expected: save one image alone'
         )
-    entry = _mapping(found[0], 'manifest.json', ())
+    entry = mapping(found[0], 'manifest.json', ())
     return Manifest(
         config=_text(entry.get('Config'), 'manifest.json: Config'),
         layers=_texts(entry.get('Layers'), 'manifest.json: Layers'),
@@ -226,76 +222,6 @@ def _named(entries: list[Any]) -> str:
     ]
     shown = ', '.join(ascii(tag[:60]) for tag in tags[:3])
     return f' ({shown})' if shown else ''
-
-
-def oci_manifest(
-    documents: Mapping[str, bytes], architecture: str
-) -> Manifest:
-    """The image of an OCI layout, the one for this architecture of several.
-
-    :param documents: the JSON members of the archive by their names
-    :raises: BadArchive
-    """
-    found = _mapping(
-        parse(documents['index.json'], 'index.json'), 'index.json', ()
-    )
-    for _ in range(_MAX_INDEXES):
-        if 'manifests' not in found:
-            return Manifest(
-                config=_blob(found.get('config')),
-                layers=tuple(
-                    _blob(layer) for layer in found.get('layers') or ()
-                ),
-            )
-        path = _blob(_chosen(found['manifests'], architecture))
-        if path not in documents:
-            raise compression.BadArchive(
-                f'its index names {path}, which is not there'
-            )
-        found = _mapping(parse(documents[path], path), path, ())
-    raise compression.BadArchive('its index leads from index to index')
-
-
-def _blob(descriptor: Any) -> str:
-    """Where the content of a descriptor lies in an OCI layout."""
-    found = _mapping(descriptor, 'OCI descriptor', ())
-    digest = as_digest(found.get('digest'), 'OCI digest')
-    return 'blobs/sha256/' + digest.removeprefix('sha256:')
-
-
-def _chosen(manifests: Any, architecture: str) -> Any:
-    if not isinstance(manifests, list):
-        raise compression.BadArchive('its index is no list of images')
-    # What describes an image, but is none, is for an unknown platform.
-    images = [
-        (descriptor, platform)
-        for descriptor in manifests
-        if (platform := _platform(descriptor)) != ('unknown', 'unknown')
-    ]
-    if len(images) == 1:
-        return images[0][0]
-    fitting = [
-        descriptor
-        for descriptor, platform in images
-        if platform == ('linux', architecture)
-    ]
-    if not fitting:
-        raise compression.BadArchive(
-            f'it holds {_platforms(platform for _, platform in images)} '
-            f'where one image for linux/{architecture} is expected'
-        )
-    return fitting[0]
-
-
-def _platform(descriptor: Any) -> tuple[str, str]:
-    found = _mapping(descriptor, 'OCI descriptor', ())
-    platform = _mapping(found.get('platform') or {}, 'platform', ())
-    return (str(platform.get('os')), str(platform.get('architecture')))
-
-
-def _platforms(platforms: Iterable[tuple[str, str]]) -> str:
-    names = [f'{ascii(f"{os}/{machine}"[:40])}' for os, machine in platforms]
-    return f'{len(names)} images ({", ".join(names[:5])})'
 
 
 def manifest_json(config: str, layers: list[str]) -> bytes:

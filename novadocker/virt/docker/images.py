@@ -18,6 +18,7 @@ streams from Glance to the engine, through the filter and the checks, and no
 byte of it is stored on the way.
 """
 
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
@@ -35,14 +36,13 @@ from novadocker.virt.docker import archive
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import download
 from novadocker.virt.docker import flight
+from novadocker.virt.docker import image_check
 from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
+from novadocker.virt.docker import shared_directory
 
 LOG = logging.getLogger(__name__)
-
-CONTAINER_FORMATS = ('docker', 'bare')
-DISK_FORMAT = 'raw'
 
 # What Glance may say to one user and not to the next.
 _PERSONAL = (nova_exception.ImageNotAuthorized, nova_exception.ImageNotFound)
@@ -54,13 +54,18 @@ class ImageSettings:
 
     :ivar lock_path: a directory that all nova-compute services share which
         use the same engine
-    :ivar max_size: bytes of an image, unpacked
+    :ivar max_size: bytes of an archive
+    :ivar max_unpacked: bytes of an image's layers together, unpacked
+    :ivar shared_directory: where files of images are, if anywhere; a
+        signature is never verified on these
     """
 
     lock_path: str
     max_size: int = 64 * units.Gi
+    max_unpacked: int = 64 * units.Gi
     max_members: int = 4096
     max_layers: int = 125
+    shared_directory: str | None = None
 
 
 class Images:
@@ -83,6 +88,7 @@ class Images:
         self.image_api = image_api or glance.API()
         self._limits = archive.Limits(
             size=settings.max_size,
+            unpacked=settings.max_unpacked,
             members=settings.max_members,
             layers=settings.max_layers,
         )
@@ -99,15 +105,15 @@ class Images:
         :raises: ImageRejected, Nova's errors for a flavor that is too small,
             Glance's errors
         """
-        _check_formats(image_meta)
-        has_its_room = _is_shelved_as(instance, image_meta)
+        self._check(image_meta)
+        has_its_room = image_check.is_shelved_as(instance, image_meta)
         if not has_its_room:
-            _check_flavor(image_meta, instance.flavor)
+            image_check.check_flavor(image_meta, instance.flavor)
         found = self._find(image_meta.id)
         if found is None:
             found = self._fly(context, instance, image_meta.id)
         if not has_its_room:
-            _check_disk(instance.flavor, found.size)
+            image_check.check_disk(instance.flavor, found.size)
         return found
 
     def fetch(self, context: Any, image_id: str) -> bool:
@@ -117,7 +123,7 @@ class Images:
         :raises: ImageRejected, Glance's errors
         """
         found = self.image_api.get(context, image_id)
-        _check_formats(objects.ImageMeta.from_dict(found))
+        self._check(objects.ImageMeta.from_dict(found))
         if self._find(image_id) is not None:
             return False
         self._fly(context, None, image_id)
@@ -138,6 +144,15 @@ class Images:
             LOG.info('Removing image %s, unused for %s s', image_id, age)
             self._client.remove_image(naming.image_reference(image_id))
             self._last_use.forget(image_id)
+
+    def _check(self, image_meta: Any) -> None:
+        """Refuse what no server on this host could run."""
+        image_check.check_formats(image_meta)
+        image_check.check_properties(image_meta, self._machine)
+        image_check.check_size(image_meta, self._limits.size)
+
+    def _machine(self) -> str:
+        return self._client.info().architecture
 
     def _find(self, image_id: str) -> model.ImageInfo | None:
         """Look for an image that is to be used."""
@@ -185,16 +200,42 @@ class Images:
         self, context: Any, instance: Any, image_id: str
     ) -> model.ImageInfo:
         LOG.info('Loading image %s', image_id, instance=instance)
+        trusted_certs = None if instance is None else instance.trusted_certs
+        record = download.record(self.image_api, context, image_id)
+        if self._settings.shared_directory and not trusted_certs:
+            found = self._load_shared(self._settings.shared_directory, record)
+            if found is not None:
+                return found
         with download.opened(
-            self.image_api,
-            context,
-            image_id,
-            None if instance is None else instance.trusted_certs,
-        ) as data:
-            filtered = archive.Archive(
-                data.chunks, self.rules(image_id, data.size)
+            self.image_api, context, record, trusted_certs
+        ) as chunks:
+            return self._load_data(record, chunks)
+
+    def _load_shared(
+        self, directory: str, record: download.Record
+    ) -> model.ImageInfo | None:
+        """Load an image from its file, if there is a good one."""
+        try:
+            with shared_directory.opened(directory, record) as chunks:
+                return self._load_data(record, chunks)
+        except FileNotFoundError:
+            return None
+        except (OSError, exception.ImageRejected) as exc:
+            LOG.warning(
+                'Image %s is downloaded, its file in %s is not used: %s',
+                record.image_id,
+                directory,
+                exc,
             )
-            references = self._client.load(filtered)
+            return None
+
+    def _load_data(
+        self, record: download.Record, chunks: Iterator[bytes]
+    ) -> model.ImageInfo:
+        filtered = archive.Archive(
+            chunks, self.rules(record.image_id, record.size)
+        )
+        references = self._client.load(filtered)
         image = filtered.image
         if references != (image.id,):
             raise exception.EngineError(
@@ -202,7 +243,7 @@ class Images:
                 f'loaded {", ".join(references)} from an image that is '
                 f'{image.id}',
             )
-        return self._named(image.id, image_id)
+        return self._named(image.id, record.image_id)
 
     def _named(self, engine_id: str, image_id: str) -> model.ImageInfo:
         """Give a loaded image the name by which it is found."""
@@ -226,7 +267,7 @@ class Images:
         """What an archive is held against on this host."""
         return archive.Rules(
             image_id=image_id,
-            machine=self._client.info().architecture,
+            machine=self._machine(),
             limits=self._limits,
             size=size,
         )
@@ -247,54 +288,3 @@ class Images:
                 image_id,
                 exc,
             )
-
-
-def _said(image_meta: Any, name: str) -> Any:
-    # What Nova keeps of a server's image does not have everything.
-    known = image_meta.obj_attr_is_set(name)
-    return getattr(image_meta, name) if known else None
-
-
-def _check_formats(image_meta: Any) -> None:
-    container_format = _said(image_meta, 'container_format')
-    disk_format = _said(image_meta, 'disk_format')
-    if container_format not in CONTAINER_FORMATS or disk_format != DISK_FORMAT:
-        raise exception.ImageRejected(
-            image_id=image_meta.id,
-            reason='its container format and disk format are '
-            f'{container_format} and {disk_format}, and docker and raw are '
-            'needed.',
-        )
-
-
-def _check_flavor(image_meta: Any, flavor: Any) -> None:
-    """Refuse what has no room, before anything is done for it."""
-    if flavor.memory_mb < (_said(image_meta, 'min_ram') or 0):
-        raise nova_exception.FlavorMemoryTooSmall()
-    root = flavor.root_gb * units.Gi
-    min_disk = (_said(image_meta, 'min_disk') or 0) * units.Gi
-    if root and root < min_disk:
-        raise nova_exception.FlavorDiskSmallerThanMinDisk(
-            flavor_size=root, image_min_disk=min_disk
-        )
-    _check_disk(flavor, _said(image_meta, 'size') or 0)
-
-
-def _is_shelved_as(instance: Any, image_meta: Any) -> bool:
-    """Whether the image is the server itself, made when it was shelved.
-
-    It had all this room before, so that it must not be lost for it now.
-    """
-    shelved: bool = image_meta.id == instance.system_metadata.get(
-        'shelved_image_id'
-    )
-    return shelved
-
-
-def _check_disk(flavor: Any, size: int) -> None:
-    """A root disk of 0 is as large as the image, as everywhere in Nova."""
-    root = flavor.root_gb * units.Gi
-    if root and root < size:
-        raise nova_exception.FlavorDiskSmallerThanImage(
-            flavor_size=root, image_size=size
-        )

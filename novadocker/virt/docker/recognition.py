@@ -20,7 +20,7 @@ from novadocker.virt.docker import compression
 from novadocker.virt.docker import tar_stream
 
 # Bytes by which the kind of an archive is told.
-_HEAD = 1 << 16
+HEAD = 1 << 16
 # Compressed bytes in which those must have come. A block of bzip2 has to be
 # there as a whole.
 _MAX_SILENCE = 1 << 22
@@ -62,7 +62,7 @@ def peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     head = b''
     for piece in compression.expanded(recorded()):
         head += piece
-        if len(head) >= _HEAD:
+        if len(head) >= HEAD:
             break
     # In one piece: what is to be told by the first bytes must be in there.
     return head, itertools.chain((b''.join(read),), chunks)

@@ -106,9 +106,24 @@ def images() -> images_mod.ImageSettings:
         # As Nova's libvirt driver: shared by all services of the host.
         lock_path=os.path.join(CONF.instances_path, 'locks'),
         max_size=CONF.docker.image_max_size * units.Gi,
+        max_unpacked=CONF.docker.image_max_unpacked_size * units.Gi,
         max_members=CONF.docker.image_max_members,
         max_layers=CONF.docker.image_max_layers,
+        shared_directory=_shared_directory(),
     )
+
+
+def _shared_directory() -> str | None:
+    """Where files of images are; nowhere if images have to be signed.
+
+    Nova verifies signatures on what it downloads, and only there.
+    """
+    wanted: str | None = CONF.docker.shared_directory
+    signed = CONF.glance.verify_glance_signatures or (
+        CONF.glance.enable_certificate_validation
+        and CONF.glance.default_trusted_certificate_ids
+    )
+    return None if signed else wanted
 
 
 def reserved(disk_gb: int) -> docker_host.Reserved:

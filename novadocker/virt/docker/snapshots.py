@@ -29,6 +29,7 @@ from oslo_log import log as logging
 from novadocker import exception
 from novadocker.virt.docker import archive
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import image_check
 from novadocker.virt.docker import image_config
 from novadocker.virt.docker import images
 from novadocker.virt.docker import naming
@@ -164,7 +165,7 @@ def _metadata(instance: Any, machine: str) -> dict[str, Any]:
         properties['os_command_line'] = command
     return {
         'status': 'active',
-        'container_format': images.CONTAINER_FORMATS[0],
-        'disk_format': images.DISK_FORMAT,
+        'container_format': image_check.CONTAINER_FORMATS[0],
+        'disk_format': image_check.DISK_FORMAT,
         'properties': properties,
     }

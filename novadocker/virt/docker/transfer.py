@@ -25,8 +25,9 @@ import queue
 import threading
 from typing import Protocol
 
-# Chunks on their way from one thread to the other.
-_DEPTH = 16
+# Chunks on their way from one thread to the other. Glance's client makes them
+# of 1 MiB.
+_DEPTH = 4
 # Seconds after which the end that waits looks whether the other is gone.
 _LOOK = 0.5
 

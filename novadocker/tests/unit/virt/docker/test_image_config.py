@@ -90,66 +90,6 @@ class ManifestTestCase(base.BaseTestCase):
         )
 
 
-class OciTestCase(base.BaseTestCase):
-    def documents(self, **more):
-        return {one.name: one.content for one in archives.oci(**more)}
-
-    def test_one_image(self):
-        found = image_config.oci_manifest(
-            self.documents(), archives.ARCHITECTURE
-        )
-        self.assertEqual(
-            f'blobs/sha256/{archives.digest(archives.config())}', found.config
-        )
-        self.assertEqual(
-            tuple(
-                f'blobs/sha256/{archives.digest(one)}'
-                for one in archives.LAYERS
-            ),
-            found.layers,
-        )
-
-    def test_the_one_for_this_host(self):
-        documents = self.documents(platforms=('mips', 'sparc', 's390'))
-        config = archives.config(architecture='sparc')
-        found = image_config.oci_manifest(documents, 'sparc')
-        self.assertEqual(
-            f'blobs/sha256/{archives.digest(config)}', found.config
-        )
-
-    def test_none_for_this_host(self):
-        documents = self.documents(platforms=('mips', 's390'))
-        found = self.assertRaises(
-            compression.BadArchive,
-            image_config.oci_manifest,
-            documents,
-            'sparc',
-        )
-        self.assertIn("'linux/mips', 'linux/s390'", str(found))
-
-    def test_index_of_an_index(self):
-        documents = self.documents()
-        inner = documents['index.json']
-        digest = archives.digest(inner)
-        outer = {'manifests': [{'digest': f'sha256:{digest}'}]}
-        documents |= {
-            f'blobs/sha256/{digest}': inner,
-            'index.json': json.dumps(outer).encode(),
-        }
-        found = image_config.oci_manifest(documents, archives.ARCHITECTURE)
-        self.assertEqual(3, len(found.layers))
-
-    def test_index_without_end(self):
-        documents = {}
-        digest = '0' * 64
-        loop = {'manifests': [{'digest': f'sha256:{digest}'}]}
-        for name in ('index.json', f'blobs/sha256/{digest}'):
-            documents[name] = json.dumps(loop).encode()
-        self.assertRaises(
-            compression.BadArchive, image_config.oci_manifest, documents, 'x'
-        )
-
-
 class CleanedTestCase(base.BaseTestCase):
     """A commit as engine 20.10 writes it, and what is left of it."""
 

@@ -11,27 +11,40 @@
 # under the License.
 
 
+import base64
 from concurrent import futures
+import dataclasses
+import datetime
 import gzip
+import hashlib
 import io
 import json
+import pathlib
 import tarfile
 import threading
 from unittest import mock
 
-from cryptography import exceptions
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography import x509
+from cursive import exception as cursive_exception
+from cursive import signature_utils
 import fixtures
+from glanceclient.v2 import images as glance_images
+import nova.conf
 from nova import exception as nova_exception
 from nova.image import glance as nova_glance
 from nova import objects
+from oslo_config import fixture as config_fixture
 from oslo_utils import units
 from oslotest import base
 
 from novadocker import exception
 from novadocker.tests.fixtures import archives
 from novadocker.tests.fixtures import glance
-from novadocker.tests.fixtures import hostile
 from novadocker.tests.fixtures import instances
+from novadocker.tests.hostile import attacks
 from novadocker.virt.docker import images
 from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
@@ -140,6 +153,7 @@ class ImagesTestCase(base.BaseTestCase):
         self.settings = images.ImageSettings(
             lock_path=self.useFixture(fixtures.TempDir()).path,
             max_size=24 << 20,
+            max_unpacked=24 << 20,
             max_members=100,
             max_layers=20,
         )
@@ -195,7 +209,7 @@ class EnsureTestCase(ImagesTestCase):
         self.assertEqual(['/sbin/init'], self.ensure(meta).config['Cmd'])
 
     def test_hostile_archives(self):
-        for name, (data, _) in hostile.table().items():
+        for name, (data, _) in attacks.table().items():
             meta = self.glance.add(data)
             self.assertRaises(exception.ImageRejected, self.ensure, meta)
             self.assert_untouched()
@@ -223,10 +237,24 @@ class EnsureTestCase(ImagesTestCase):
         for record, flavor, error in (
             ({'min_ram': 65}, {}, nova_exception.FlavorMemoryTooSmall),
             ({'min_disk': 2}, {}, nova_exception.FlavorDiskSmallerThanMinDisk),
-            ({'size': GiB + 1}, {}, nova_exception.FlavorDiskSmallerThanImage),
         ):
             meta = self.glance.add(archives.good(), **record)
             self.assertRaises(error, self.ensure, meta, **flavor)
+        self.assertEqual([], self.glance.downloads)
+
+    def test_properties_of_another_kind_of_host(self):
+        for properties in (
+            {'img_hv_type': 'kvm'},
+            {'hw_architecture': 'alpha'},
+        ):
+            meta = self.glance.add(archives.good(), properties=properties)
+            self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertEqual([], self.glance.downloads)
+
+    def test_more_bytes_than_this_host_takes(self):
+        meta = self.glance.add(archives.good(), size=(24 << 20) + 1)
+        found = self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertIn('at the most', str(found))
         self.assertEqual([], self.glance.downloads)
 
     def test_unpacked_size_counts_for_the_disk(self):
@@ -256,16 +284,12 @@ class EnsureTestCase(ImagesTestCase):
 
     def test_data_of_another_hash(self):
         other = archives.with_config(archives.config(author='x'))
-        for checks, word in ((True, 'Corrupt'), (False, 'sha512')):
-            self.glance.checks = checks
-            meta = self.glance.add(archives.good())
-            self.assertEqual(meta.size, len(other))
-            self.glance.replace(meta.id, other)
-            found = self.assertRaises(
-                exception.ImageRejected, self.ensure, meta
-            )
-            self.assertIn(word, str(found))
-            self.assert_untouched()
+        meta = self.glance.add(archives.good())
+        self.assertEqual(meta.size, len(other))
+        self.glance.replace(meta.id, other)
+        found = self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertIn('Corrupt', str(found))
+        self.assert_untouched()
 
     def test_data_of_another_size(self):
         self.glance.checks = False
@@ -426,20 +450,100 @@ class GiveUpTestCase(ImagesTestCase):
         self.assertIn(self.reference, self.engine.tags)
 
 
+class SharedDirectoryTestCase(ImagesTestCase):
+    def setUp(self):
+        super().setUp()
+        self.directory = pathlib.Path(
+            self.useFixture(fixtures.TempDir()).path
+        )
+        self.settings = dataclasses.replace(
+            self.settings, shared_directory=str(self.directory)
+        )
+        self.images = self.make()
+        self.log = self.useFixture(fixtures.FakeLogger())
+
+    def add(self, stored, shared):
+        meta = self.glance.add(stored)
+        (self.directory / meta.id).write_bytes(shared)
+        return meta
+
+    def test_good_file_is_no_download(self):
+        meta = self.add(archives.good(), archives.good())
+        found = self.ensure(meta)
+        self.assertEqual(archives.image_id(), found.id)
+        self.assertEqual((naming.image_reference(meta.id),), found.tags)
+        self.assertEqual([], self.glance.downloads)
+
+    def test_without_a_file_it_is_downloaded(self):
+        meta = self.glance.add(archives.good())
+        self.ensure(meta)
+        self.assertEqual([meta.id], self.glance.downloads)
+        self.assertNotIn('is not used', self.log.output)
+
+    def test_file_that_is_something_else(self):
+        """Not even for a moment is it an image; the good one is loaded."""
+        good = archives.good()
+        other = archives.with_config(archives.config(author='x'))
+        self.assertEqual(len(good), len(other))
+        for shared in (other, good[:-1], b'x' * len(good)):
+            meta = self.add(good, shared)
+            self.assertEqual(archives.image_id(), self.ensure(meta).id)
+            self.assertEqual([archives.image_id()], list(self.engine.images))
+            self.assertIn(meta.id, self.glance.downloads)
+            self.assertIn(f'Image {meta.id} is downloaded', self.log.output)
+            self.engine.remove_image(naming.image_reference(meta.id))
+
+    def test_file_passes_the_same_checks(self):
+        evil = archives.with_manifest(b'[]')
+        meta = self.add(evil, evil)
+        self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertEqual({}, self.engine.images)
+
+    def test_file_that_cannot_be_read(self):
+        meta = self.add(archives.good(), b'')
+        (self.directory / meta.id).unlink()
+        (self.directory / meta.id).symlink_to('/etc/passwd')
+        self.assertEqual(archives.image_id(), self.ensure(meta).id)
+        self.assertEqual([meta.id], self.glance.downloads)
+
+    def test_directory_is_gone(self):
+        self.directory.rmdir()
+        meta = self.glance.add(archives.good())
+        self.assertEqual(archives.image_id(), self.ensure(meta).id)
+        self.assertIn('is not used', self.log.output)
+
+    def test_trusted_certificates_want_a_download(self):
+        meta = self.add(archives.good(), archives.good())
+        instance = instances.an_instance()
+        instance.trusted_certs = objects.TrustedCerts(ids=['a-cert'])
+        self.images.ensure(None, instance, meta)
+        self.assertEqual([meta.id], self.glance.downloads)
+
+    def test_a_user_whom_glance_refuses_gets_no_file(self):
+        meta = self.add(archives.good(), archives.good())
+        self.glance.delete(None, meta.id)
+        self.assertRaises(nova_exception.ImageNotFound, self.ensure, meta)
+
+
 class NovaImageApiTestCase(ImagesTestCase):
-    """Nova's own client between us and Glance, as far as the network."""
+    """Nova's and Glance's own clients between us and the network."""
 
     CHUNK = 700
 
     def setUp(self):
         super().setUp()
         self.stand_in = self.glance
-        self.verifier = mock.Mock()
+        controller = glance_images.Controller(mock.Mock(get=self.get), None)
         service = nova_glance.GlanceImageServiceV2(
-            client=mock.Mock(call=self.call)
+            client=mock.Mock(
+                call=lambda context, version, method, args: getattr(
+                    controller, method
+                )(*args)
+            )
         )
-        service.show = self.stand_in.get
-        service._get_verifier = lambda *_: self.verifier
+        service.show = lambda context, image_id, **_: self.stand_in.get(
+            context, image_id
+        )
         self.glance = nova_glance.API()
         self.useFixture(
             fixtures.MockPatchObject(
@@ -450,30 +554,139 @@ class NovaImageApiTestCase(ImagesTestCase):
         )
         self.images = self.make()
 
-    def call(self, context, version, method, args=(), kwargs=None):
-        if method == 'data':
-            data = self.stand_in.data(*args)
-            places = range(0, len(data or b''), self.CHUNK)
-            chunks = (data[at : at + self.CHUNK] for at in places)
-            return _Chunks(data, chunks)
-        raise AssertionError(method)
+    def get(self, url):
+        """What the server answers to Glance's client."""
+        image_id = url.split('/')[3]
+        if not url.endswith('/file'):
+            return mock.Mock(headers={}), self.stand_in.get(None, image_id)
+        data = self.stand_in.data(image_id)
+        if data is None:
+            return mock.Mock(status_code=204, headers={}), None
+        chunks = (
+            data[at : at + self.CHUNK]
+            for at in range(0, len(data), self.CHUNK)
+        )
+        headers = {'content-length': str(len(data))}
+        return mock.Mock(status_code=200, headers=headers), chunks
+
+    def test_hash_is_verified_over_all_the_data(self):
+        """By Glance's client: nobody here computes it once more."""
+        other = archives.with_config(archives.config(author='x'))
+        for algorithm in ('sha512', 'sha256'):
+            meta = self.stand_in.add(
+                archives.good(),
+                os_hash_algo=algorithm,
+                os_hash_value=hashlib.new(
+                    algorithm, archives.good()
+                ).hexdigest(),
+            )
+            self.assertEqual(archives.image_id(), self.ensure(meta).id)
+            self.engine.remove_image(naming.image_reference(meta.id))
+            self.stand_in.replace(meta.id, other)
+            found = self.assertRaises(
+                exception.ImageRejected, self.ensure, meta
+            )
+            self.assertIn('Hash was', str(found))
+            self.assertEqual({}, self.engine.images)
+
+    def signed(self, data, **changes):
+        """An image with a signature; the certificate is what it is with."""
+        key = rsa.generate_private_key(65537, 2048)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, 'me')])
+        now = datetime.datetime.now(datetime.UTC)
+        day = datetime.timedelta(days=1)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(now - day)
+            .not_valid_after(now + day)
+            .sign(key, hashes.SHA256())
+        )
+        self.useFixture(
+            fixtures.MockPatchObject(
+                signature_utils, 'get_certificate', return_value=certificate
+            )
+        )
+        signature = key.sign(
+            data,
+            padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH),
+            hashes.SHA256(),
+        )
+        properties = {
+            'img_signature': base64.b64encode(signature).decode(),
+            'img_signature_hash_method': 'SHA-256',
+            'img_signature_key_type': 'RSA-PSS',
+            'img_signature_certificate_uuid': 'a-cert',
+        }
+        return self.stand_in.add(data, properties=properties | changes)
+
+    def require_signatures(self):
+        self.useFixture(config_fixture.Config(nova.conf.CONF)).config(
+            verify_glance_signatures=True, group='glance'
+        )
 
     def test_signature_is_verified_over_all_the_data(self):
-        data = archives.good()
-        meta = self.stand_in.add(data)
+        self.require_signatures()
+        meta = self.signed(archives.good())
         self.assertEqual(archives.image_id(), self.ensure(meta).id)
-        seen = [call.args[0] for call in self.verifier.update.mock_calls]
-        self.assertEqual(data, b''.join(seen))
-        self.verifier.verify.assert_called_once_with()
 
     def test_wrong_signature_is_no_image(self):
-        self.verifier.verify.side_effect = exceptions.InvalidSignature
+        self.require_signatures()
+        other = archives.with_config(archives.config(author='x'))
+        meta = self.stand_in.add(
+            other, properties=self.stand_in.get(
+                None, self.signed(archives.good()).id
+            )['properties']
+        )
+        found = self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertIn('signature', str(found))
+        self.assertEqual({}, self.engine.images)
+
+    def test_no_signature_where_one_is_required(self):
+        self.require_signatures()
         meta = self.stand_in.add(archives.good())
-        self.assertRaises(exception.ImageRejected, self.ensure, meta)
+        self.assertRaises(
+            cursive_exception.SignatureVerificationError, self.ensure, meta
+        )
+        self.assertEqual({}, self.engine.images)
+
+    def ensure_trusted(self, meta, certificate):
+        instance = instances.an_instance()
+        instance.trusted_certs = objects.TrustedCerts(ids=[certificate])
+        return self.images.ensure(None, instance, meta)
+
+    def test_certificate_of_the_image_is_trusted(self):
+        meta = self.signed(archives.good())
+        with mock.patch.object(
+            nova_glance.certificate_utils, 'verify_certificate', autospec=True
+        ) as verify:
+            found = self.ensure_trusted(meta, 'a-cert')
+        self.assertEqual(archives.image_id(), found.id)
+        trusted = verify.call_args.kwargs['trusted_certificate_uuids']
+        self.assertEqual(['a-cert'], trusted)
+
+    def test_certificate_of_the_image_is_not_trusted(self):
+        meta = self.signed(archives.good())
+        with mock.patch.object(
+            nova_glance.certificate_utils,
+            'verify_certificate',
+            autospec=True,
+            side_effect=cursive_exception.SignatureVerificationError(
+                reason='not trusted'
+            ),
+        ):
+            self.assertRaises(
+                nova_exception.CertificateValidationFailed,
+                self.ensure_trusted,
+                meta,
+                'another',
+            )
         self.assertEqual({}, self.engine.images)
 
     def test_without_signatures(self):
-        self.verifier = None
         meta = self.stand_in.add(archives.good())
         self.assertEqual(archives.image_id(), self.ensure(meta).id)
 
@@ -481,14 +694,3 @@ class NovaImageApiTestCase(ImagesTestCase):
         meta = self.stand_in.add(b'')
         self.stand_in.replace(meta.id, None)
         self.assertRaises(nova_exception.ImageUnacceptable, self.ensure, meta)
-
-
-class _Chunks:
-    """What Glance's client gives for a download."""
-
-    def __init__(self, data, chunks):
-        self.wrapped = data
-        self.chunks = chunks
-
-    def __iter__(self):
-        return self.chunks
