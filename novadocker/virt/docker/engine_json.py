@@ -45,6 +45,9 @@ def container_config(spec: model.ContainerSpec) -> dict[str, Any]:
         'Env': [f'{name}={value}' for name, value in spec.environment.items()],
         'Tty': spec.tty,
         'OpenStdin': spec.tty,
+        # An image's own check would run as often as the image wants, at the
+        # host's expense, and Nova does not ask for what it finds.
+        'Healthcheck': {'Test': ['NONE']},
         'HostConfig': _host_config(spec),
     }
     if spec.command is not None:

@@ -55,6 +55,7 @@ class ContainerConfigTestCase(base.BaseTestCase):
             found = config(tty=tty)
             self.assertIs(tty, found['Tty'])
             self.assertIs(tty, found['OpenStdin'])
+            self.assertEqual({'Test': ['NONE']}, found['Healthcheck'])
 
     def test_safe_by_default(self):
         host = config()['HostConfig']

@@ -67,7 +67,22 @@ class SettingsTestCase(base.BaseTestCase):
 
     def test_images_are_limited_in_bytes(self):
         self.override('image_max_size', 2)
-        self.assertEqual(2 * units.Gi, settings.images().max_size)
+        self.override('image_max_unpacked_size', 3)
+        found = settings.images()
+        self.assertEqual(2 * units.Gi, found.max_size)
+        self.assertEqual(3 * units.Gi, found.max_unpacked)
+
+    def test_files_of_images_are_used_unless_signatures_are_required(self):
+        self.assertIsNone(settings.images().shared_directory)
+        self.override('shared_directory', '/images')
+        self.assertEqual('/images', settings.images().shared_directory)
+        self.override('enable_certificate_validation', True, 'glance')
+        self.assertEqual('/images', settings.images().shared_directory)
+        self.override('default_trusted_certificate_ids', ['a'], 'glance')
+        self.assertIsNone(settings.images().shared_directory)
+        self.override('enable_certificate_validation', False, 'glance')
+        self.override('verify_glance_signatures', True, 'glance')
+        self.assertIsNone(settings.images().shared_directory)
 
     def test_image_cache(self):
         self.override('remove_unused_base_images', False, 'image_cache')
