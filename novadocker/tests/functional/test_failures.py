@@ -93,3 +93,22 @@ class FailuresTestCase(base.FunctionalTestCase):
             engine.Client, 'create', exception.EngineUnavailable(reason='x'), 2
         )
         self.assert_boot_leaves_nothing('does not answer')
+
+    def test_image_for_another_kind_of_host(self):
+        """The scheduler keeps it away, and so does a host it is forced to."""
+        for properties in (
+            {'img_hv_type': 'kvm'},
+            {'hw_architecture': 'alpha'},
+        ):
+            image_id = self.glance.add(images.SHELL, **properties)
+            server = self.create(image_id)
+            fault = self.wait_for_fault(server)['message']
+            self.assertIn('No valid host was found', fault)
+            forced = self.create(
+                image_id, availability_zone=f'nova:{self.host}'
+            )
+            fault = self.wait_for_fault(forced)['message']
+            (name,) = properties
+            self.assertIn(f'its property {name} is', fault)
+            self.assert_nothing_left(forced)
+        self.assertEqual([], self.glance.downloads)
