@@ -124,6 +124,19 @@ The engine keeps one file of this size and begins a new one when it is full,
 so that a server takes up to twice as much. Older output is lost.
 """,
     ),
+    cfg.BoolOpt(
+        'inject_password',
+        default=True,
+        help="""
+Whether the administrator of a new server gets the password that Nova's answer
+to the request tells.
+
+It becomes the password of ``root``, or of the user whom the image property
+``os_admin_user`` names, where the image has /etc/shadow. An image that lets
+nobody log in by a password is not made to. A password can be set later in
+either case.
+""",
+    ),
     cfg.StrOpt(
         'serial_console_mode',
         default='process',

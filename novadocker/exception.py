@@ -24,6 +24,9 @@
       NetworkSetupFailed(port)       is a VirtualInterfaceCreateException
       PortNotSupported(port)         is a VirtualInterfacePlugException
       FeatureNotSupported(feature)   is an InvalidInput
+      NoSuchUser(user)               is an InvalidInput
+      FileRefused(path)              is an InvalidInput
+      VariableRefused(name)          is an InvalidInput
       SwitchUnavailable
       GlanceUnavailable
       NovaUnavailable                Nova's conductor does not answer
@@ -155,3 +158,27 @@ class NovaUnavailable(NovaDockerException):
     """Nova did not say which servers there are."""
 
     msg_fmt = 'Nova does not answer: %(reason)s'
+
+
+class NoSuchUser(NovaDockerException, nova_exception.InvalidInput):
+    """The image has not the user that it wants to be logged in as."""
+
+    msg_fmt = (
+        'The image has no user %(user)s. Set its property os_admin_user to '
+        'one that it has.'
+    )
+
+
+class FileRefused(NovaDockerException, nova_exception.InvalidInput):
+    """A file that was sent along has no name."""
+
+    msg_fmt = '%(path)s is not the path of a file.'
+
+
+class VariableRefused(NovaDockerException, nova_exception.InvalidInput):
+    """Metadata that are to become an environment variable cannot be one."""
+
+    msg_fmt = (
+        'The metadata key env.%(name)s does not name an environment '
+        'variable: letters, digits and underscores make a name.'
+    )

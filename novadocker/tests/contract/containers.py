@@ -14,6 +14,8 @@
 
 from concurrent import futures
 import dataclasses
+import io
+import tarfile
 
 from oslo_utils import uuidutils
 
@@ -321,6 +323,46 @@ class ContainersContract(base.ContractTestCase):
     def test_logs_of_a_missing_container(self):
         self.assertRaises(
             exception.ContainerNotFound, self.client.logs, self.name(), 1
+        )
+
+
+class FilesContract(base.ContractTestCase):
+    """Files that are read and written from outside."""
+
+    def archive(self, **changes):
+        output = io.BytesIO()
+        with tarfile.open(fileobj=output, mode='w') as tar:
+            entry = tarfile.TarInfo('new/file')
+            entry.size, entry.mode = 5, 0o640
+            entry.uid, entry.gid = 7, 8
+            tar.addfile(entry, io.BytesIO(b'hello'))
+        return output.getvalue()
+
+    def test_write_and_read(self):
+        for container in (self.created(), self.running(suffix='b')):
+            self.assertIsNone(self.client.read_file(container, '/new/file'))
+            self.client.write_files(container, self.archive())
+            self.assertEqual(
+                model.ContainerFile('/new/file', b'hello', 0o640, 7, 8),
+                self.client.read_file(container, '/new/file'),
+            )
+
+    def test_read_of_the_image(self):
+        image = images.Image(command=('sh',), files=(('etc/x', b'of it'),))
+        found = self.client.read_file(self.created(image), '/etc/x')
+        self.assertEqual(b'of it', found.content)
+
+    def test_what_is_no_file(self):
+        container = self.created()
+        for path in ('/missing', '/missing/file', '/etc'):
+            self.assertIsNone(self.client.read_file(container, path), path)
+
+    def test_missing_container(self):
+        self.assertRaises(
+            exception.ContainerNotFound,
+            self.client.write_files,
+            self.name(),
+            self.archive(),
         )
 
 

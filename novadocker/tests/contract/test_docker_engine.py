@@ -33,6 +33,10 @@ class ContainersTestCase(RealEngine, containers.ContainersContract):
     pass
 
 
+class FilesTestCase(RealEngine, containers.FilesContract):
+    pass
+
+
 class TerminalsTestCase(RealEngine, containers.TerminalsContract):
     pass
 

@@ -30,6 +30,10 @@ class ContainersTestCase(FakeEngine, containers.ContainersContract):
     pass
 
 
+class FilesTestCase(FakeEngine, containers.FilesContract):
+    pass
+
+
 class TerminalsTestCase(FakeEngine, containers.TerminalsContract):
     pass
 

@@ -37,6 +37,9 @@ LAYER_TIMEOUT = 3600
 # the container's process is given.
 STOP_MARGIN = 60
 
+# Bytes of a file that is looked at.
+FILE_SIZE = 1024**2
+
 # Bytes of output that are kept in memory.
 LOG_SIZE = 1024**2
 
@@ -216,6 +219,36 @@ class Client:
         with connection.translated():
             output: bytes = self._api().logs(container, tail=lines)
         return output[-LOG_SIZE:]
+
+    # Files
+
+    def read_file(
+        self, container: str, path: str
+    ) -> model.ContainerFile | None:
+        """Read a small file of a container, whether it runs or not.
+
+        Links are followed within its root file system.
+
+        :returns: with its true path; None if there is none, or no file, or
+            one of more than FILE_SIZE bytes
+        """
+        with contextlib.suppress(exception.ContainerNotFound):
+            with connection.translated():
+                data, stat = self._api().get_archive(container, path)
+                if stat['linkTarget']:
+                    path = stat['linkTarget']
+                    data, stat = self._api().get_archive(container, path)
+                if stat['size'] <= FILE_SIZE:
+                    return engine_json.archived_file(path, b''.join(data))
+        return None
+
+    def write_files(self, container: str, archive: bytes) -> None:
+        """Unpack a tar at the root of a container's file system.
+
+        :raises: ContainerNotFound
+        """
+        with connection.translated():
+            self._api().put_archive(container, '/', archive)
 
     # Terminals
 

@@ -30,6 +30,7 @@ from os_brick.initiator import connector
 
 from novadocker.virt.docker import capabilities
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
@@ -72,6 +73,7 @@ class DockerDriver(driver.ComputeDriver):
         self._image_cache = house.image_cache
         self._snapshots = house.snapshots
         self._diagnostics = house.diagnostics
+        self._guests = house.guests
         self._host = house.host
         self._watchers = house.watchers
         self._watchers.start()
@@ -144,12 +146,11 @@ class DockerDriver(driver.ComputeDriver):
         power_on: bool = True,
         accel_info: Any = None,
     ) -> None:
-        spec.refuse_unsupported(
-            instance, block_device_info, injected_files, accel_info
+        spec.refuse_unsupported(instance, block_device_info, accel_info)
+        order = guest.Order(
+            image_meta, tuple(injected_files), admin_password, power_on
         )
-        self._lifecycle.spawn(
-            context, instance, image_meta, network_info, power_on
-        )
+        self._lifecycle.spawn(context, instance, order, network_info)
         instance.device_metadata = tags.device_metadata(context, instance)
 
     def rebuild(
@@ -176,8 +177,9 @@ class DockerDriver(driver.ComputeDriver):
             raise NotImplementedError
         if preserve_ephemeral:
             raise nova_exception.PreserveEphemeralNotSupported
-        spec.refuse_unsupported(
-            instance, block_device_info, injected_files, accel_uuids
+        spec.refuse_unsupported(instance, block_device_info, accel_uuids)
+        order = guest.Order(
+            image_meta, tuple(injected_files), admin_password
         )
 
         def stopping() -> None:
@@ -192,7 +194,7 @@ class DockerDriver(driver.ComputeDriver):
             )
 
         self._rebuilder.rebuild(
-            context, instance, image_meta, network_info, stopping
+            context, instance, order, network_info, stopping
         )
         instance.device_metadata = tags.device_metadata(context, instance)
 
@@ -329,6 +331,9 @@ class DockerDriver(driver.ComputeDriver):
         self, context: Any, instance: Any
     ) -> console_type.ConsoleSerial:
         return self._serial.get(instance)
+
+    def set_admin_password(self, instance: Any, new_pass: str) -> None:
+        self._guests.set_password(instance, new_pass)
 
     def get_diagnostics(self, instance: Any) -> dict[str, Any]:
         return self._diagnostics.plain(instance)

@@ -14,6 +14,9 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+import io
+import stat
+import tarfile
 from typing import Any
 
 from novadocker import exception
@@ -78,6 +81,16 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
             },
         },
     }
+    if spec.mounts:
+        host['Mounts'] = [
+            {
+                'Type': 'bind',
+                'Source': mount.source,
+                'Target': mount.target,
+                'ReadOnly': True,
+            }
+            for mount in spec.mounts
+        ]
     if spec.sysctls:
         host['Sysctls'] = dict(spec.sysctls)
     limits = spec.limits
@@ -218,3 +231,20 @@ def loaded_references(answer: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
             if said.startswith(words)
         ]
     return tuple(found)
+
+
+def archived_file(path: str, archive: bytes) -> model.ContainerFile | None:
+    """The file in an archive of one; None if it is another thing."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is None:
+                return None
+            return model.ContainerFile(
+                path,
+                content.read(),
+                stat.S_IMODE(member.mode),
+                member.uid,
+                member.gid,
+            )
+    return None

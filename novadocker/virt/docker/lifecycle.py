@@ -30,7 +30,10 @@ from oslo_log import log as logging
 from novadocker import exception
 from novadocker.virt.docker import action_log
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import config_drive
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import images
+from novadocker.virt.docker import injection
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import obituary
@@ -67,6 +70,8 @@ class Rooms:
     loaders: futures.Executor
     suspensions: suspension.Suspensions
     obituaries: obituary.Obituaries
+    guests: injection.Guests
+    drives: config_drive.ConfigDrives
 
 
 @contextlib.contextmanager
@@ -94,6 +99,8 @@ class Lifecycle:
         self._loaders = rooms.loaders
         self._suspensions = rooms.suspensions
         self._obituaries = rooms.obituaries
+        self._guests = rooms.guests
+        self._drives = rooms.drives
         self._host = host
         self._settings = settings
 
@@ -103,9 +110,8 @@ class Lifecycle:
         self,
         context: Any,
         instance: Any,
-        image_meta: Any,
+        order: guest.Order,
         network_info: Any,
-        power_on: bool,
     ) -> None:
         """Make a server; nothing is left of it where this fails.
 
@@ -114,7 +120,7 @@ class Lifecycle:
         """
         with self.changing(), undoing.Undo(instance) as undo:
             loading = self._loaders.submit(
-                self._images.ensure, context, instance, image_meta
+                self._images.ensure, context, instance, order.image_meta
             )
             try:
                 box = self._sandboxes.create(instance, undo)
@@ -124,6 +130,7 @@ class Lifecycle:
                 ) from exc
             undo.callback(self._ports.forget, instance.uuid)
             with self._ports.wired(instance, network_info, box, undo):
+                self._drives.write(instance, network_info, order)
                 image = loading.result()
                 try:
                     name = self.create(instance, image, box, undo)
@@ -131,7 +138,8 @@ class Lifecycle:
                     # Somebody has removed it since it was found.
                     image = self._images.ensure(context, instance, image_meta)
                     name = self.create(instance, image, box, undo)
-            if power_on:
+                self._guests.prepare(instance, name, order)
+            if order.power_on:
                 self.start(instance, name)
 
     def power_on(
@@ -174,6 +182,7 @@ class Lifecycle:
 
         :param change: what is different about it
         """
+        self._drives.ensure(instance)
         wanted = spec.server(
             instance, self._host, image, box.id, self._settings
         )

@@ -82,6 +82,28 @@ class LogLimits:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mount:
+    """A directory of the host in a container, which cannot write there."""
+
+    source: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ContainerFile:
+    """A file in a container's root file system.
+
+    :ivar content: None for a directory
+    """
+
+    path: str
+    content: bytes | None
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ContainerSpec:
     """A container as we want it.
 
@@ -105,6 +127,7 @@ class ContainerSpec:
     capabilities: tuple[str, ...] = ()
     read_only: bool = False
     sysctls: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

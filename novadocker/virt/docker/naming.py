@@ -20,6 +20,7 @@ second container for the same instance.
 from collections.abc import Mapping
 import dataclasses
 import hashlib
+import pathlib
 import re
 
 _PREFIX = 'org.openstack.nova.docker.'
@@ -156,3 +157,8 @@ def usage(labels: Mapping[str, str]) -> Usage:
         int(labels.get(LABEL_MEMORY_MB, 0)),
         int(labels.get(LABEL_DISK_GB, 0)),
     )
+
+
+def config_drive_path(instances_path: str, uuid: str) -> pathlib.Path:
+    """The directory on the host that is a server's config drive."""
+    return pathlib.Path(instances_path, uuid, 'config_drive', 'tree')

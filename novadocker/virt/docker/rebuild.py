@@ -16,6 +16,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import undo as undoing
@@ -31,6 +32,8 @@ class Rebuilder:
         self._sandboxes = rooms.sandboxes
         self._ports = rooms.ports
         self._images = rooms.images
+        self._guests = rooms.guests
+        self._drives = rooms.drives
         self._lifecycle = servers
         self._host = host
 
@@ -38,7 +41,7 @@ class Rebuilder:
         self,
         context: Any,
         instance: Any,
-        image_meta: Any,
+        order: guest.Order,
         network_info: Any,
         stopping: Callable[[], None],
     ) -> None:
@@ -53,12 +56,14 @@ class Rebuilder:
         """
         uuid = instance.uuid
         with self._lifecycle.changing(), undoing.Undo(instance) as undo:
-            image = self._images.ensure(context, instance, image_meta)
+            image = self._images.ensure(context, instance, order.image_meta)
             stopping()
             old = self._lifecycle.set_aside(uuid, naming.REPLACED, undo)
             box = self._sandboxes.renewed(instance, undo)
             with self._ports.wired(instance, network_info, box, undo):
+                self._drives.write(instance, network_info, order)
                 name = self._lifecycle.create(instance, image, box, undo)
+                self._guests.prepare(instance, name, order)
             self._lifecycle.start(instance, name)
         if old is not None:
             self._client.remove(old)

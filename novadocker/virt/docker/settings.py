@@ -51,6 +51,7 @@ def server() -> spec.ServerSettings:
         pids_limit=CONF.docker.pids_limit,
         capabilities=tuple(CONF.docker.capabilities),
         console_log_size=CONF.docker.console_log_size,
+        instances_path=CONF.instances_path,
     )
 
 

@@ -12,7 +12,9 @@
 
 """From Nova's words to specs of containers: pure functions."""
 
+from collections.abc import Mapping
 import dataclasses
+import re
 import shlex
 from typing import Any
 
@@ -23,6 +25,13 @@ from novadocker.virt.docker import naming
 # Relative weight of one virtual CPU; the engine's default for a container.
 SHARES_PER_CPU = 1024
 MAX_SHARES = 262144
+
+# Where cloud-init looks for a config drive that is no device.
+CONFIG_DRIVE = '/var/lib/cloud/seed/config_drive'
+
+# Metadata whose keys begin so are environment variables.
+_VARIABLE = 'env.'
+_VARIABLE_NAME = re.compile('[A-Za-z_][A-Za-z0-9_]*')
 
 # A flavor's word on servers that end; of any other value there is none.
 LIFECYCLE = 'docker:lifecycle'
@@ -50,11 +59,13 @@ class ServerSettings:
     :ivar pids_limit: processes and threads of one server
     :ivar capabilities: what root may do in a server, without CAP_
     :ivar console_log_size: bytes of one file of console output
+    :ivar instances_path: directory on the host with one for each server
     """
 
     pids_limit: int
     capabilities: tuple[str, ...]
     console_log_size: int
+    instances_path: str = ''
 
     @property
     def log_limits(self) -> model.LogLimits:
@@ -114,9 +125,35 @@ def server(
         ),
         log=settings.log_limits,
         command=command,
+        environment=environment(instance.metadata),
         tty=True,
         capabilities=settings.capabilities,
+        mounts=_mounts(instance, settings),
     )
+
+
+def environment(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that a server's metadata ask for.
+
+    :raises: VariableRefused
+    """
+    found = {}
+    for key, value in metadata.items():
+        if key.startswith(_VARIABLE):
+            name = key.removeprefix(_VARIABLE)
+            if not _VARIABLE_NAME.fullmatch(name) or '\0' in value:
+                raise exception.VariableRefused(name=name)
+            found[name] = value
+    return found
+
+
+def _mounts(
+    instance: Any, settings: ServerSettings
+) -> tuple[model.Mount, ...]:
+    if not instance.config_drive:
+        return ()
+    source = naming.config_drive_path(settings.instances_path, instance.uuid)
+    return (model.Mount(str(source), CONFIG_DRIVE),)
 
 
 def is_job(flavor: Any) -> bool:
@@ -138,14 +175,15 @@ def _command(instance: Any) -> tuple[str, ...] | None:
 
 
 def refuse_unsupported(
-    instance: Any, block_device_info: Any, injected_files: Any, accel_info: Any
+    instance: Any, block_device_info: Any, accel_info: Any
 ) -> None:
     """Refuse what a server would silently lack.
 
     Called before anything is made.
 
-    :raises: FeatureNotSupported
+    :raises: FeatureNotSupported, VariableRefused
     """
+    environment(instance.metadata)
     wanted = instance.flavor.extra_specs.get(LIFECYCLE, SERVICE)
     if wanted not in (SERVICE, JOB):
         raise exception.FeatureNotSupported(
@@ -156,8 +194,6 @@ def refuse_unsupported(
         'volumes': devices.get('block_device_mapping'),
         'an ephemeral disk': devices.get('ephemerals'),
         'a swap disk': devices.get('swap') and instance.flavor.swap,
-        'injected files': injected_files,
-        'a config drive': instance.config_drive,
         'accelerators': accel_info,
     }
     for feature, wanted in unsupported.items():

@@ -26,6 +26,7 @@ from nova.virt import event as virtevent
 
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import config_drive
 from novadocker.virt.docker import console
 from novadocker.virt.docker import diagnostics
 from novadocker.virt.docker import domains
@@ -35,6 +36,7 @@ from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import host_watch
 from novadocker.virt.docker import image_cache
 from novadocker.virt.docker import images
+from novadocker.virt.docker import injection
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import network
 from novadocker.virt.docker import obituary
@@ -100,6 +102,7 @@ class House:
     console: console.Console
     serial: serial_console.SerialConsoles
     diagnostics: diagnostics.Diagnostics
+    guests: injection.Guests
     host: docker_host.Host
     watchers: Watchers
 
@@ -130,6 +133,7 @@ def furnish(
             client, settings.serial_console()
         ),
         diagnostics=diagnostics.Diagnostics(client, rooms.sandboxes),
+        guests=rooms.guests,
         host=docker_host.Host(
             client, rooms.observed, host, settings.reserved(reserved_disk_gb)
         ),
@@ -164,6 +168,8 @@ def _rooms(
         loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
         suspensions=suspension.Suspensions(CONF.instances_path),
         obituaries=obituaries,
+        guests=injection.Guests(client, CONF.docker.inject_password),
+        drives=config_drive.ConfigDrives(CONF.instances_path),
     )
 
 

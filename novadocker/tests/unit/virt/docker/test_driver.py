@@ -186,7 +186,9 @@ class DriverTestCase(base.BaseTestCase):
 
     def test_rebuild_tells_nova_how_far_it_is(self):
         self.start()
-        instance = mock.Mock(wraps=instances.an_instance(), config_drive='')
+        instance = mock.Mock(
+            wraps=instances.an_instance(), config_drive='', metadata={}
+        )
         told = []
         instance.save.side_effect = lambda expected_task_state: told.append(
             (expected_task_state, instance.task_state)
@@ -201,7 +203,8 @@ class DriverTestCase(base.BaseTestCase):
             *given, stopping = rebuilder.rebuild.call_args.args
             stopping()
 
-        self.assertEqual([None, instance, 'meta', 'ports'], given)
+        order = driver.guest.Order('meta')
+        self.assertEqual([None, instance, order, 'ports'], given)
         self.assertEqual(
             [
                 (['rebuilding'], 'rebuild_block_device_mapping'),

@@ -12,6 +12,7 @@
 
 from concurrent import futures
 import contextlib
+import dataclasses
 import os
 from unittest import mock
 
@@ -26,8 +27,11 @@ from novadocker.tests.fixtures import images as test_images
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as test_ports
 from novadocker.virt.docker import checkpoint
+from novadocker.virt.docker import config_drive
 from novadocker.virt.docker import domains
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import images
+from novadocker.virt.docker import injection
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
@@ -93,8 +97,14 @@ class LifecycleTestCase(base.BaseTestCase):
             loaders=loaders,
             suspensions=suspension.Suspensions(self.path),
             obituaries=self.obituaries,
+            guests=injection.Guests(self.engine, True),
+            drives=config_drive.ConfigDrives(self.path, self.content),
         )
-        self.lifecycle = lifecycle.Lifecycle(self.rooms, 'host1', SETTINGS)
+        self.lifecycle = lifecycle.Lifecycle(
+            self.rooms,
+            'host1',
+            dataclasses.replace(SETTINGS, instances_path=self.path),
+        )
         self.roster = roster.Roster(self.observed, self.rooms.suspensions)
         self.instance = instances.an_instance()
         self.name = naming.instance_name(self.instance.uuid)
@@ -117,10 +127,12 @@ class LifecycleTestCase(base.BaseTestCase):
     def ensure_image(self, context, instance, image_meta):
         return self.engine.inspect_image(IMAGE.id)
 
+    def content(self, instance, network_info, order):
+        return [('openstack/latest/meta_data.json', b'{}')]
+
     def spawn(self, power_on=True):
-        self.lifecycle.spawn(
-            None, self.instance, mock.sentinel.meta, self.vifs, power_on
-        )
+        order = guest.Order(mock.sentinel.meta, power_on=power_on)
+        self.lifecycle.spawn(None, self.instance, order, self.vifs)
 
     def states(self):
         return {
@@ -328,6 +340,46 @@ class LifecycleTestCase(base.BaseTestCase):
             self.vifs,
         )
         self.assertEqual(old, self.engine.inspect(self.name).id)
+
+    def test_request_is_in_the_server_before_it_runs(self):
+        order = guest.Order(None, (('/etc/motd', b'hello'),))
+        self.engine.fail('start', GONE, skip=1)
+        with mock.patch.object(self.engine, 'remove', autospec=True):
+            self.assertRaises(
+                exception.EngineUnavailable,
+                self.lifecycle.spawn,
+                None,
+                self.instance,
+                order,
+                self.vifs,
+            )
+
+        found = self.engine.read_file(self.name, '/etc/motd')
+        self.assertEqual(b'hello', found.content)
+
+    def test_request_that_cannot_be_met_leaves_nothing(self):
+        for path in ('/', 'etc/'):
+            self.assertRaises(
+                exception.FileRefused,
+                self.lifecycle.spawn,
+                None,
+                self.instance,
+                guest.Order(None, ((path, b'hello'),)),
+                self.vifs,
+            )
+            self.assertEqual({}, self.states())
+
+    def test_config_drive_is_there_before_the_server_and_goes_with_it(self):
+        self.instance.config_drive = 'True'
+        self.spawn()
+        [mount] = self.engine.containers[
+            self.engine.inspect(self.name).id
+        ].spec.mounts
+        self.assertTrue(
+            os.path.exists(f'{mount.source}/openstack/latest/meta_data.json')
+        )
+        self.lifecycle.destroy(self.instance, self.vifs, True)
+        self.assertEqual([], os.listdir(self.path))
 
     def test_servers_run_again_after_a_boot_of_the_host_but_jobs(self):
         self.spawn()

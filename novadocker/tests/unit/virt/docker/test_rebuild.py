@@ -17,6 +17,7 @@ from oslotest import base
 
 from novadocker import exception
 from novadocker.tests.fixtures import fake_host
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import rebuild
 
@@ -42,7 +43,7 @@ class RebuilderTestCase(base.BaseTestCase):
         self.rebuilder.rebuild(
             None,
             self.host.instance,
-            mock.sentinel.meta,
+            guest.Order(mock.sentinel.meta),
             self.host.vifs,
             stopping or self.stop,
         )

@@ -16,6 +16,7 @@ from oslotest import base
 
 from novadocker.tests.fixtures import fake_host
 from novadocker.tests.fixtures import instances
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import model
 from novadocker.virt.docker import roster
 
@@ -54,7 +55,9 @@ class RosterTestCase(base.BaseTestCase):
         def ask_all(number):
             servers = [instances.an_instance() for _ in range(number)]
             for server in servers:
-                self.host.lifecycle.spawn(None, server, None, [], True)
+                self.host.lifecycle.spawn(
+                    None, server, guest.Order(None), []
+                )
             before = self.host.engine.requests.total()
             self.roster.uuids()
             self.roster.names()

@@ -10,6 +10,8 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import dataclasses
+
 from nova import exception as nova_exception
 from oslotest import base
 
@@ -62,7 +64,7 @@ class LifecycleTestCase(base.BaseTestCase):
         ):
             instance = self.flavor(**specs)
             self.assertEqual(expected, spec.is_job(instance.flavor))
-            spec.refuse_unsupported(instance, {}, [], None)
+            spec.refuse_unsupported(instance, {}, None)
 
     def test_another_word_is_refused(self):
         self.assertRaises(
@@ -70,9 +72,52 @@ class LifecycleTestCase(base.BaseTestCase):
             spec.refuse_unsupported,
             self.flavor(**{'docker:lifecycle': 'jop'}),
             {},
-            [],
             None,
         )
+
+
+class EnvironmentTestCase(base.BaseTestCase):
+    def test_metadata_of_a_certain_form(self):
+        self.assertEqual(
+            {'A': '1', '_b2': 'x=y z'},
+            spec.environment({'env.A': '1', 'env._b2': 'x=y z', 'C': 'no'}),
+        )
+
+    def test_what_is_no_name(self):
+        for name in ('', '1', 'A-B', 'A=B', 'A B'):
+            instance = an_instance()
+            instance.metadata = {f'env.{name}': 'x'}
+            self.assertRaises(
+                exception.VariableRefused,
+                spec.refuse_unsupported,
+                instance,
+                {},
+                None,
+            )
+
+    def test_server_has_it(self):
+        instance = an_instance()
+        instance.metadata = {'env.A': '1'}
+        self.assertEqual({'A': '1'}, a_server(instance).environment)
+
+
+class ConfigDriveTestCase(base.BaseTestCase):
+    def test_is_mounted_where_cloud_init_looks(self):
+        settings = dataclasses.replace(SETTINGS, instances_path='/i')
+        instance = an_instance()
+        instance.config_drive = 'True'
+        found = spec.server(instance, 'host1', IMAGE, 'box', settings)
+
+        self.assertEqual(
+            (
+                model.Mount(
+                    f'/i/{UUID}/config_drive/tree',
+                    '/var/lib/cloud/seed/config_drive',
+                ),
+            ),
+            found.mounts,
+        )
+        self.assertEqual((), a_server(an_instance()).mounts)
 
 
 class ServerTestCase(base.BaseTestCase):
@@ -161,9 +206,9 @@ class SandboxTestCase(base.BaseTestCase):
 
 
 class RefuseUnsupportedTestCase(base.BaseTestCase):
-    def refuse(self, instance=None, devices=None, files=None, accel=None):
+    def refuse(self, instance=None, devices=None, accel=None):
         spec.refuse_unsupported(
-            instance or an_instance(), devices, files, accel
+            instance or an_instance(), devices, accel
         )
 
     def test_plain_server_passes(self):
@@ -177,8 +222,6 @@ class RefuseUnsupportedTestCase(base.BaseTestCase):
 
     def test_each_is_refused_by_name(self):
         swapping = an_instance(swap=64)
-        driven = an_instance()
-        driven.config_drive = 'True'
         for feature, request in {
             'volumes': {'devices': {'block_device_mapping': [{}]}},
             'ephemeral': {'devices': {'ephemerals': [{}]}},
@@ -186,8 +229,6 @@ class RefuseUnsupportedTestCase(base.BaseTestCase):
                 'instance': swapping,
                 'devices': {'swap': {'swap_size': 64}},
             },
-            'files': {'files': [('/a', b'')]},
-            'config drive': {'instance': driven},
             'accelerators': {'accel': [{}]},
         }.items():
             refused = self.assertRaises(
