@@ -27,6 +27,7 @@
       NoSuchUser(user)               is an InvalidInput
       FileRefused(path)              is an InvalidInput
       VariableRefused(name)          is an InvalidInput
+      CrashDumpRefused(signal)       is a TriggerCrashDumpNotSupported
       SwitchUnavailable
       GlanceUnavailable
       NovaUnavailable                Nova's conductor does not answer
@@ -181,4 +182,15 @@ class VariableRefused(NovaDockerException, nova_exception.InvalidInput):
     msg_fmt = (
         'The metadata key env.%(name)s does not name an environment '
         'variable: letters, digits and underscores make a name.'
+    )
+
+
+class CrashDumpRefused(
+    NovaDockerException, nova_exception.TriggerCrashDumpNotSupported
+):
+    """The process would not notice, as any first process."""
+
+    msg_fmt = (
+        'The process of the server has no handler for %(signal)s, so that '
+        'the kernel would drop it.'
     )

@@ -107,6 +107,45 @@ class EndTestCase(base.FunctionalTestCase):
         self.assertIn('jop', self.wait_for_fault(server)['message'])
 
 
+class CrashDumpTestCase(base.FunctionalTestCase):
+    def setUp(self):
+        super().setUp()
+        self.flavor = self._create_flavor(
+            **base.FLAVOR, extra_spec={'docker:crash_dump_signal': 'SIGQUIT'}
+        )
+
+    def test_process_that_hears(self):
+        image = images.Image(
+            command=(
+                'sh',
+                '-c',
+                'trap "echo all threads" QUIT; echo up;'
+                'while :; do sleep 0.1; done',
+            )
+        )
+        server = self.boot(image)
+        self.wait_for(lambda: 'up' in self.console(server), 'is not up')
+        self.act(server, 'trigger_crash_dump')
+        self.wait_for(lambda: 'all threads' in self.console(server), 'no dump')
+        self.assertEqual(State.RUNNING, self.info(server).state)
+
+    def test_process_that_does_not(self):
+        server = self.boot(
+            images.Image(command=('sleep', '86400')), networks='none'
+        )
+        self.act(server, 'trigger_crash_dump')
+        self.wait_for(lambda: self.failed(server), 'no error')
+        self.wait_for_status(server, 'ACTIVE')
+
+    def failed(self, server):
+        return [
+            action
+            for action in self.api.get_instance_actions(server['id'])
+            if action['action'] == 'trigger_crash_dump'
+            and action['message'] == 'Error'
+        ]
+
+
 class DiagnosticsTestCase(base.FunctionalTestCase):
     def test_diagnostics(self):
         server = self.boot(BUSY)

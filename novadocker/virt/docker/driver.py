@@ -274,6 +274,9 @@ class DockerDriver(driver.ComputeDriver):
     def unpause(self, instance: Any) -> None:
         self._lifecycle.unpause(instance)
 
+    def trigger_crash_dump(self, instance: Any) -> None:
+        self._lifecycle.crash(instance)
+
     def suspend(self, context: Any, instance: Any) -> None:
         self._lifecycle.suspend(instance)
 

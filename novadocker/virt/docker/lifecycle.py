@@ -136,7 +136,9 @@ class Lifecycle:
                     name = self.create(instance, image, box, undo)
                 except exception.ImageNotFoundInEngine:
                     # Somebody has removed it since it was found.
-                    image = self._images.ensure(context, instance, image_meta)
+                    image = self._images.ensure(
+                        context, instance, order.image_meta
+                    )
                     name = self.create(instance, image, box, undo)
                 self._guests.prepare(instance, name, order)
             if order.power_on:
@@ -294,6 +296,17 @@ class Lifecycle:
             if not signals.hears(found.pid, found.stop_signal):
                 grace = 0
             self._client.stop(found.id, grace)
+
+    def crash(self, instance: Any) -> None:
+        """Have a server's process tell what it does, or end in a dump.
+
+        :raises: FeatureNotSupported, CrashDumpRefused
+        """
+        signal = spec.crash_signal(instance.flavor)
+        with _instance_container(instance) as name:
+            if not signals.hears(self._client.inspect(name).pid, signal):
+                raise exception.CrashDumpRefused(signal=signal)
+            self._client.kill(name, signal)
 
     def pause(self, instance: Any) -> None:
         with self.changing(), _instance_container(instance) as name:

@@ -38,6 +38,10 @@ LIFECYCLE = 'docker:lifecycle'
 SERVICE = 'service'
 JOB = 'job'
 
+# A flavor's word on what a crash dump is; without it there is none.
+CRASH_SIGNAL = 'docker:crash_dump_signal'
+CRASH_SIGNALS = ('SIGQUIT', 'SIGABRT')
+
 # The sandbox holds one sleeping process.
 _SANDBOX_LIMITS = model.Limits(memory=16 * 1024**2, cpu_shares=2, pids=8)
 
@@ -159,6 +163,20 @@ def _mounts(
 def is_job(flavor: Any) -> bool:
     """Whether a server of this flavor runs once, to its end."""
     return bool(flavor.extra_specs.get(LIFECYCLE) == JOB)
+
+
+def crash_signal(flavor: Any) -> str:
+    """The signal that makes a server of this flavor tell what it does.
+
+    :raises: FeatureNotSupported if the flavor allows none
+    """
+    found = flavor.extra_specs.get(CRASH_SIGNAL)
+    if found not in CRASH_SIGNALS:
+        raise exception.FeatureNotSupported(
+            feature=f'a crash dump unless its flavor has {CRASH_SIGNAL}, '
+            f'which may be {" or ".join(CRASH_SIGNALS)}'
+        )
+    return str(found)
 
 
 def _command(instance: Any) -> tuple[str, ...] | None:

@@ -501,6 +501,28 @@ class LifecycleTestCase(base.BaseTestCase):
 
         self.assertEqual(power_state.PAUSED, self.state())
 
+    def test_crash_dump_is_a_signal_of_the_flavors_choice(self):
+        self.spawn()
+        flavor = self.instance.flavor
+        flavor.extra_specs = {'docker:crash_dump_signal': 'SIGABRT'}
+        with mock.patch.object(self.engine, 'kill', autospec=True) as kill:
+            self.lifecycle.crash(self.instance)
+            kill.assert_called_once_with(self.name, 'SIGABRT')
+
+            self.hears.return_value = False
+            self.assertRaises(
+                exception.CrashDumpRefused,
+                self.lifecycle.crash,
+                self.instance,
+            )
+            flavor.extra_specs = {}
+            self.assertRaises(
+                exception.FeatureNotSupported,
+                self.lifecycle.crash,
+                self.instance,
+            )
+            kill.assert_called_once()
+
     def test_what_is_not_there_is_no_instance(self):
         for work in (
             lambda: self.lifecycle.power_off(self.instance, 0),

@@ -76,6 +76,22 @@ class LifecycleTestCase(base.BaseTestCase):
         )
 
 
+class CrashSignalTestCase(base.BaseTestCase):
+    def test_is_the_flavors(self):
+        for given, expected in (
+            ({}, None),
+            ({'docker:crash_dump_signal': 'SIGKILL'}, None),
+            ({'docker:crash_dump_signal': 'SIGQUIT'}, 'SIGQUIT'),
+        ):
+            flavor = an_instance(extra_specs=given).flavor
+            if expected:
+                self.assertEqual(expected, spec.crash_signal(flavor))
+            else:
+                self.assertRaises(
+                    exception.FeatureNotSupported, spec.crash_signal, flavor
+                )
+
+
 class EnvironmentTestCase(base.BaseTestCase):
     def test_metadata_of_a_certain_form(self):
         self.assertEqual(
