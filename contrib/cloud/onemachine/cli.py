@@ -13,6 +13,7 @@
 """The command line."""
 
 import contextlib
+import dataclasses
 import fcntl
 import subprocess
 import sys
@@ -51,6 +52,8 @@ def _alone(settings: settings_mod.Settings) -> typing.Iterator[None]:
 
 
 def _up(settings: settings_mod.Settings) -> cloud_mod.Cloud:
+    if settings.neutron not in ('', *cloud_mod.MECHANISMS):
+        raise click.ClickException(f'CLOUD_NEUTRON={settings.neutron}')
     begin = time.monotonic()
     with _alone(settings):
         cloud = cloud_mod.Cloud(settings)
@@ -60,9 +63,17 @@ def _up(settings: settings_mod.Settings) -> cloud_mod.Cloud:
 
 
 @main.command()
+@click.option(
+    '--neutron',
+    type=click.Choice(list(cloud_mod.MECHANISMS)),
+    help='Neutron with its own agents on Open vSwitch, which is the default, '
+    'or with OVN. A cloud stays with what it was made with.',
+)
 @click.pass_obj
-def up(settings: settings_mod.Settings) -> None:
+def up(settings: settings_mod.Settings, neutron: str | None) -> None:
     """Bring the cloud up; what is up stays as it is."""
+    if neutron:
+        settings = dataclasses.replace(settings, neutron=neutron)
     _up(settings)
     command = settings_mod.CONTRIB / 'cloud'
     click.echo(f'Use it: eval "$({command} env)"; openstack server list')

@@ -22,13 +22,16 @@ import tenacity
 from onemachine import accounts
 from onemachine import engine
 from onemachine import network
+from onemachine import ovn
 from onemachine import packages
+from onemachine import service as service_mod
 from onemachine import services as services_mod
 from onemachine import settings as settings_mod
 from onemachine import steps
 
-# To be changed when "up" can't make what it needs of what is there.
-_LAYOUT = 'vlan'
+# What Neutron works with, and the mark of a cloud that was made so. A mark is
+# to be changed when "up" can't make what it needs of what is there.
+MECHANISMS = {'ovs': 'vlan', 'ovn': 'ovn'}
 
 
 class Cloud:
@@ -46,10 +49,22 @@ class Cloud:
         return network.datapath(self.settings)
 
     @functools.cached_property
-    def _services(self) -> dict[str, services_mod.Service]:
+    def _mechanism(self) -> str:
+        """What Neutron works with: a cloud stays with what it has."""
+        stamp = self.settings.state / 'layout'
+        if not self.settings.neutron and stamp.exists():
+            for mechanism, mark in MECHANISMS.items():
+                if stamp.read_text() == mark:
+                    return mechanism
+        return self.settings.neutron or 'ovs'
+
+    @functools.cached_property
+    def _services(self) -> dict[str, service_mod.Service]:
         return {
             service.name: service
-            for service in services_mod.services(self.settings, self._datapath)
+            for service in services_mod.services(
+                self.settings, self._datapath, self._mechanism
+            )
         }
 
     @functools.cached_property
@@ -72,15 +87,16 @@ class Cloud:
 
     def _must_fit(self) -> None:
         """Refuse a cloud whose networks can't be taken over."""
+        mark = MECHANISMS[self._mechanism]
         state = self.settings.state
         stamp = state / 'layout'
         if not (stamp.exists() or (state / 'schema.neutron').exists()):
             state.mkdir(parents=True, exist_ok=True)
-            stamp.write_text(_LAYOUT)
-        if not stamp.exists() or stamp.read_text() != _LAYOUT:
+            stamp.write_text(mark)
+        if not stamp.exists() or stamp.read_text() != mark:
             raise steps.StepFailed(
-                'An older version of this command has made this cloud, with '
-                'other networks: "cloud down --purge" removes it'
+                'This cloud was made with other networks: "cloud down '
+                '--purge" removes it'
             )
 
     def _log(self, name: str) -> pathlib.Path:
@@ -91,7 +107,9 @@ class Cloud:
 
         def debian() -> None:
             with steps.step('Debian packages', self._log('apt')):
-                packages.install_debian(settings, packages.missing())
+                packages.install_debian(
+                    settings, packages.missing(self._mechanism)
+                )
 
         def python() -> None:
             with steps.step('Python packages', self._log('pip')):
@@ -113,7 +131,9 @@ class Cloud:
             settings.state.mkdir(parents=True, exist_ok=True)
             accounts.create(settings)
             configuration.make_folders(settings)
-            files = configuration.Configuration(settings, self._datapath)
+            files = configuration.Configuration(
+                settings, self._datapath, self._mechanism
+            )
             files.write()
             files.write_supervisor(tuple(self._services.values()))
         with steps.step('Supervisor', self._log('supervisord')):
@@ -170,6 +190,19 @@ class Cloud:
                 'openvswitch', lambda: network.switching(settings)
             )
             network.connect_host(settings)
+        if self._mechanism == 'ovn':
+            self._start_ovn()
+
+    def _start_ovn(self) -> None:
+        with steps.step('OVN', self._log('ovn-controller')):
+            ovn.create_databases(self.settings)
+            self.processes.start(*ovn.DATABASES)
+            for name in ovn.DATABASES:
+                self.processes.wait(
+                    name, functools.partial(ovn.listen, self.settings, name)
+                )
+            ovn.introduce(self.settings, self._datapath)
+            self.processes.start('ovn-northd', 'ovn-controller')
 
     def _start_engine(self) -> None:
         with steps.step('Docker', self._log('docker')):
@@ -203,7 +236,7 @@ class Cloud:
 
         steps.together(keystone, nova, others)
         with steps.step('APIs', self._log('nova')):
-            self.processes.start(*services_mod.BRAINS)
+            self.processes.start(*services_mod.brains(self._mechanism))
             self._start_apis(*services_mod.APIS)
 
     def _start_apis(self, *names: str) -> None:
@@ -220,7 +253,7 @@ class Cloud:
 
     def _start_agents(self) -> None:
         with steps.step('Agents', self.settings.log):
-            self.processes.start(*services_mod.AGENTS)
+            self.processes.start(*services_mod.agents(self._mechanism))
 
     def _furnish(self, begin: datetime.datetime | None) -> None:
         """Make what a user needs to begin.
@@ -235,7 +268,8 @@ class Cloud:
             with steps.step(
                 'Reports of all agents', self._log('nova-compute')
             ):
-                self._patiently(lambda: seed.living(settings, begin))
+                wanted = services_mod.reporting(self._mechanism)
+                self._patiently(lambda: seed.living(settings, wanted, begin))
             with steps.step('Compute host', self._log('schemas')):
                 if not seed.mapped(settings):
                     self._patiently(
@@ -244,7 +278,7 @@ class Cloud:
         with steps.step('Flavors and networks', self._log('neutron')):
             seed.flavors(settings)
             seed.networks(settings)
-            self._patiently(lambda: seed.served(settings))
+            self._patiently(lambda: seed.served(settings, self._mechanism))
 
     def _map_host(self, schemas) -> None:
         from onemachine import seed
@@ -292,13 +326,17 @@ class Cloud:
                     *(
                         name
                         for name in self._services
-                        if name not in services_mod.FOUNDATION
+                        if name
+                        not in (*services_mod.FOUNDATION, *ovn.SERVICES)
                     )
                 )
             with steps.step('Containers', self._log('docker')):
                 if self._runs('docker'):
                     self._end_containers(purge)
             with steps.step('Foundation', self._log('supervisord')):
+                self.processes.stop(
+                    *(name for name in ovn.SERVICES if name in self._services)
+                )
                 if self._runs('openvswitch'):
                     network.leave(settings)
                     self.processes.wait_for_end('openvswitch')

@@ -28,6 +28,7 @@ import jinja2
 
 from onemachine import accounts
 from onemachine import network
+from onemachine import service as service_mod
 from onemachine import services as services_mod
 from onemachine import settings as settings_mod
 
@@ -38,13 +39,16 @@ _OUR_FILTERS = settings_mod.REPOSITORY / 'etc' / 'nova' / 'rootwrap.d'
 class Configuration:
     """Writes the files below the folder of configuration."""
 
-    def __init__(self, settings: settings_mod.Settings, datapath: str) -> None:
+    def __init__(
+        self, settings: settings_mod.Settings, datapath: str, mechanism: str
+    ) -> None:
         self._settings = settings
         self._values = {
             's': settings,
             'secrets': settings_mod.secrets_of(settings),
             'datapath': datapath,
             'mtu': network.MTU,
+            'mechanism': mechanism,
         }
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(
@@ -73,6 +77,7 @@ class Configuration:
             'dhcp_agent.ini',
             'l3_agent.ini',
             'metadata_agent.ini',
+            'ovn_metadata_agent.ini',
         ):
             self._render(f'neutron/{name}', control)
         self._render('nova/nova.conf', nova)
@@ -90,7 +95,7 @@ class Configuration:
         self._copy_filters()
 
     def write_supervisor(
-        self, services: tuple[services_mod.Service, ...]
+        self, services: tuple[service_mod.Service, ...]
     ) -> None:
         """Write what processes there are, and a digest of their files."""
         self._render(
@@ -110,7 +115,7 @@ class Configuration:
             },
         )
 
-    def _digest(self, service: services_mod.Service) -> str:
+    def _digest(self, service: service_mod.Service) -> str:
         digest = hashlib.sha256()
         for name in service.configuration:
             digest.update((self._settings.etc / name).read_bytes())

@@ -48,6 +48,8 @@ PROGRAMS = {
     'gcc': 'gcc',
     'git': 'git',
 }
+
+OVN_PROGRAMS = {'ovn-northd': 'ovn-central', 'ovn-controller': 'ovn-host'}
 # Headers of the C library and of Python, for uWSGI.
 LIBRARIES = {
     '/usr/include/stdio.h': 'libc6-dev',
@@ -60,10 +62,14 @@ exit 101
 """
 
 
-def missing() -> list[str]:
-    """The Debian packages that have to be installed."""
+def missing(mechanism: str = 'ovs') -> list[str]:
+    """The Debian packages that have to be installed.
+
+    :param mechanism: what Neutron works with
+    """
+    programs = PROGRAMS | (OVN_PROGRAMS if mechanism == 'ovn' else {})
     wanted = {
-        package for name, package in PROGRAMS.items() if not _which(name)
+        package for name, package in programs.items() if not _which(name)
     }
     wanted |= {
         package

@@ -23,6 +23,7 @@ import xmlrpc.client
 from supervisor import xmlrpc as supervisor_rpc
 import tenacity
 
+from onemachine import service as service_mod
 from onemachine import services as services_mod
 from onemachine import settings as settings_mod
 from onemachine import steps
@@ -194,7 +195,7 @@ def _patiently(seconds: int) -> tenacity.Retrying:
 
 
 def answers(
-    settings: settings_mod.Settings, api: services_mod.Service
+    settings: settings_mod.Settings, api: service_mod.Service
 ) -> None:
     """Ask an API once.
 

@@ -12,32 +12,9 @@
 
 """The processes of the cloud, and the order they start in."""
 
-import dataclasses
-import typing
-
+from onemachine import ovn
+from onemachine import service as service_mod
 from onemachine import settings as settings_mod
-
-
-@dataclasses.dataclass(frozen=True)
-class Service:
-    """A process that supervisor keeps.
-
-    :ivar configuration: files below the folder of configuration; the process
-        is started again when one of them changed
-    :ivar ready: path of the API that answers when the service is ready
-    """
-
-    name: str
-    command: str
-    user: str = 'root'
-    environment: typing.Mapping[str, str] = dataclasses.field(
-        default_factory=dict
-    )
-    configuration: tuple[str, ...] = ()
-    stop_signal: str = 'TERM'
-    stop_seconds: int = 20
-    ready: str = ''
-
 
 FOUNDATION = ('mariadb', 'rabbitmq', 'ovsdb', 'openvswitch', 'docker')
 APIS = ('keystone', 'glance', 'placement', 'neutron', 'nova', 'nova-metadata')
@@ -48,14 +25,15 @@ BRAINS = (
     'nova-conductor',
     'nova-scheduler',
 )
-AGENTS = (
-    'neutron-openvswitch',
-    'neutron-dhcp',
-    'neutron-l3',
-    'neutron-metadata',
-    'nova-compute',
-    'nova-serialproxy',
-)
+_AGENTS = {
+    'ovs': (
+        'neutron-openvswitch',
+        'neutron-dhcp',
+        'neutron-l3',
+        'neutron-metadata',
+    ),
+    'ovn': ('neutron-ovn-metadata',),
+}
 
 _NEUTRON = ('neutron/neutron.conf', 'neutron/ml2_conf.ini')
 _NOVA = ('nova/nova.conf', 'nova/nova-db.conf')
@@ -85,26 +63,51 @@ def uwsgi_values(settings: settings_mod.Settings, api: str) -> dict:
     }
 
 
+def brains(mechanism: str) -> tuple[str, ...]:
+    """Those that work for the APIs."""
+    if mechanism == 'ovn':
+        return (*BRAINS, 'neutron-ovn-maintenance')
+    return BRAINS
+
+
+def agents(mechanism: str) -> tuple[str, ...]:
+    """Those that work on a host."""
+    return (*_AGENTS[mechanism], 'nova-compute', 'nova-serialproxy')
+
+
+def reporting(mechanism: str) -> tuple[str, ...]:
+    """The programs that tell Neutron or Nova that they live."""
+    if mechanism == 'ovn':
+        found: tuple[str, ...] = (
+            'ovn-controller',
+            'neutron-ovn-metadata-agent',
+        )
+    else:
+        found = tuple(f'{name}-agent' for name in _AGENTS[mechanism])
+    return (*found, 'nova-conductor', 'nova-scheduler', 'nova-compute')
+
+
 def services(
-    settings: settings_mod.Settings, datapath: str
-) -> tuple[Service, ...]:
+    settings: settings_mod.Settings, datapath: str, mechanism: str
+) -> tuple[service_mod.Service, ...]:
     """All processes, the ones that others need first."""
     return (
         *_foundation(settings, datapath),
+        *(ovn.services(settings) if mechanism == 'ovn' else ()),
         *_apis(settings),
-        *_neutron(settings),
+        *_neutron(settings, mechanism),
         *_nova(settings),
     )
 
 
 def _foundation(
     settings: settings_mod.Settings, datapath: str
-) -> tuple[Service, ...]:
+) -> tuple[service_mod.Service, ...]:
     state, run, ports = settings.state, settings.run, settings.ports
     ovs = run / 'openvswitch'
     vswitchd = '--disable-system' if datapath == 'netdev' else ''
     return (
-        Service(
+        service_mod.Service(
             'mariadb',
             '/usr/sbin/mariadbd --no-defaults '
             f'--datadir={state}/mariadb --socket={run}/mariadb/socket '
@@ -115,14 +118,14 @@ def _foundation(
             '--character-set-server=utf8mb4',
             user='mysql',
         ),
-        Service(
+        service_mod.Service(
             'rabbitmq',
             '/usr/lib/rabbitmq/bin/rabbitmq-server',
             user='rabbitmq',
             environment=rabbitmq_environment(settings),
             configuration=('rabbitmq/rabbitmq.conf',),
         ),
-        Service(
+        service_mod.Service(
             'ovsdb',
             f'ovsdb-server {state}/openvswitch/conf.db '
             f'--remote=punix:{settings.ovsdb_socket} '
@@ -130,13 +133,13 @@ def _foundation(
             f'--pidfile={ovs}/ovsdb-server.pid '
             f'--unixctl={ovs}/ovsdb-server.ctl',
         ),
-        Service(
+        service_mod.Service(
             'openvswitch',
             f'ovs-vswitchd unix:{settings.ovsdb_socket} {vswitchd} '
             f'--pidfile={ovs}/ovs-vswitchd.pid '
             f'--unixctl={ovs}/ovs-vswitchd.ctl',
         ),
-        Service(
+        service_mod.Service(
             'docker',
             f'dockerd --host=unix://{settings.engine_socket} '
             f'--group={settings.engine_group} '
@@ -194,7 +197,7 @@ def configuration_environment(
     }
 
 
-def _apis(settings: settings_mod.Settings) -> tuple[Service, ...]:
+def _apis(settings: settings_mod.Settings) -> tuple[service_mod.Service, ...]:
     files = {
         'keystone': ('keystone/keystone.conf',),
         'glance': ('glance/glance-api.conf',),
@@ -209,7 +212,7 @@ def _apis(settings: settings_mod.Settings) -> tuple[Service, ...]:
         'TMPDIR': f'{settings.run}/control',
     }
     return tuple(
-        Service(
+        service_mod.Service(
             name,
             f'{settings.bin}/uwsgi --ini {settings.etc}/uwsgi/{name}.ini',
             user=settings.control_user,
@@ -221,15 +224,17 @@ def _apis(settings: settings_mod.Settings) -> tuple[Service, ...]:
     )
 
 
-def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
+def _neutron(
+    settings: settings_mod.Settings, mechanism: str
+) -> tuple[service_mod.Service, ...]:
     def service(
         name: str, program: str, user: str, *extra: str, patience: int = 20
-    ) -> Service:
+    ) -> service_mod.Service:
         files = ('neutron/neutron.conf', *extra)
         options = ' '.join(
             f'--config-file {settings.etc}/{path}' for path in files
         )
-        return Service(
+        return service_mod.Service(
             name,
             f'{settings.bin}/{program} {options}',
             user=user,
@@ -239,9 +244,28 @@ def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
 
     control = settings.control_user
     ml2 = 'neutron/ml2_conf.ini'
-    return (
+    common = (
         service('neutron-rpc', 'neutron-rpc-server', control, ml2),
         service('neutron-periodic', 'neutron-periodic-workers', control, ml2),
+    )
+    if mechanism == 'ovn':
+        return (
+            *common,
+            service(
+                'neutron-ovn-maintenance',
+                'neutron-ovn-maintenance-worker',
+                control,
+                ml2,
+            ),
+            service(
+                'neutron-ovn-metadata',
+                'neutron-ovn-metadata-agent',
+                'root',
+                'neutron/ovn_metadata_agent.ini',
+            ),
+        )
+    return (
+        *common,
         service(
             'neutron-openvswitch',
             'neutron-openvswitch-agent',
@@ -268,12 +292,12 @@ def _neutron(settings: settings_mod.Settings) -> tuple[Service, ...]:
     )
 
 
-def _nova(settings: settings_mod.Settings) -> tuple[Service, ...]:
-    def service(name: str, user: str, *files: str) -> Service:
+def _nova(settings: settings_mod.Settings) -> tuple[service_mod.Service, ...]:
+    def service(name: str, user: str, *files: str) -> service_mod.Service:
         options = ' '.join(
             f'--config-file {settings.etc}/{path}' for path in files
         )
-        return Service(
+        return service_mod.Service(
             name,
             f'{settings.bin}/{name} {options}',
             user=user,

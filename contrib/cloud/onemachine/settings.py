@@ -47,6 +47,8 @@ class Ports:
     nova: int = 18774
     metadata: int = 18775
     serial: int = 16083
+    northbound: int = 16641
+    southbound: int = 16642
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Settings:
     external_bridge: str = 'ndc-ex'
     # The host's, and that of the gateway of the external network.
     external_address: str = '10.254.78.1/24'
+    # 'ovs' or 'ovn'; '' is what the cloud was made with.
+    neutron: str = ''
     # '' detects: system (the kernel's module) or netdev (in userspace).
     datapath: str = ''
     demo_subnet: str = '10.77.0.0/24'
