@@ -47,6 +47,10 @@ LOG_SIZE = 1024**2
 # one needs some size.
 TERMINAL_SIZE = (24, 80)
 
+# Bytes that are sent at a time. The SDK copies them into a buffer of its own,
+# and one of a mebibyte would be new memory of the kernel's each time.
+_PIECE = 1 << 18
+
 
 class _Source:
     """The chunks of an archive, and the error that broke them off."""
@@ -55,12 +59,12 @@ class _Source:
         self._archive = archive
         self.error: Exception | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[memoryview]:
         try:
             for chunk in self._archive:
-                # requests would end a chunked upload at an empty chunk
-                if chunk:
-                    yield chunk
+                # None is empty: requests would end a chunked upload there.
+                for start in range(0, len(chunk), _PIECE):
+                    yield memoryview(chunk)[start : start + _PIECE]
         except Exception as exc:
             self.error = exc
             raise
