@@ -59,7 +59,7 @@ class ChurnTestCase(base.BaseTestCase):
         super().setUp()
         # They are kept for ever, each with its connection.
         self.useFixture(
-            fixtures.MonkeyPatch('novadocker.virt.docker.driver.LOADERS', 2)
+            fixtures.MonkeyPatch('novadocker.virt.docker.wiring.LOADERS', 2)
         )
         self.host = self.useFixture(driver.DockerDriver(apart=True))
         self.image = self.host.load(images.SHELL)
