@@ -108,7 +108,8 @@ class Diagnostics:
             config_drive=bool(configdrive.required_by(instance)),
             memory_details=objects.MemoryDiagnostics(
                 maximum=instance.flavor.memory_mb,
-                used=usage.memory and usage.memory // units.Mi,
+                # Begun ones count: a small process is not nothing.
+                used=usage.memory and -(-usage.memory // units.Mi),
             ),
         )
         # A container has a share of all processors: the time is that of no

@@ -25,7 +25,7 @@ from novadocker.virt.docker import sandbox
 
 USAGE = cgroup.Usage(
     cpu_time=60 * 10**9,
-    memory=5 << 20,
+    memory=(4 << 20) + 1,
     oom_kills=2,
     pids=4,
     read_bytes=10,
