@@ -166,21 +166,22 @@ class Listener:
             sockets = [self._server, *self._viewers]
         for one in sockets:
             _hang_up(one)
-        self._server.close()
 
     def _accept_thread(self) -> None:
-        while True:
-            try:
-                viewer, _ = self._server.accept()
-            except OSError:
-                # The port is closed, or was never to be had.
-                return
-            with self._lock:
-                if self._closed:
-                    viewer.close()
+        # Closed by who waits for it: on eventlet nobody else could wake him.
+        with self._server:
+            while True:
+                try:
+                    viewer, _ = self._server.accept()
+                except OSError:
+                    # The port is closed, or was never to be had.
                     return
-                self._viewers.add(viewer)
-            _thread(functools.partial(self._serve, viewer), 'viewer')
+                with self._lock:
+                    if self._closed:
+                        viewer.close()
+                        return
+                    self._viewers.add(viewer)
+                _thread(functools.partial(self._serve, viewer), 'viewer')
 
     def _serve(self, viewer: socket.socket) -> None:
         """Be between a viewer and a terminal until one of them leaves."""
@@ -199,14 +200,18 @@ class Listener:
             LOG.info('A console could not be opened: %s', exc)
             viewer.sendall(f'[nova-docker] {exc}\r\n'.encode())
             return
+        keyboard = _thread(
+            functools.partial(_type, viewer, opened), 'keyboard'
+        )
         try:
             with opened:
-                _thread(functools.partial(_type, viewer, opened), 'keyboard')
                 while output := opened.receive():
                     viewer.sendall(output)
         finally:
             at_the_end()
             _hang_up(viewer)
+            # Who still waits for the viewer has to hear of its end first.
+            keyboard.join()
 
 
 def _type(viewer: socket.socket, opened: terminal.Terminal) -> None:
@@ -222,7 +227,9 @@ def _hang_up(one: socket.socket) -> None:
         one.shutdown(socket.SHUT_RDWR)
 
 
-def _thread(work: Callable[[], None], name: str) -> None:
-    threading.Thread(
+def _thread(work: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(
         target=work, name=f'novadocker-{name}', daemon=True
-    ).start()
+    )
+    thread.start()
+    return thread
