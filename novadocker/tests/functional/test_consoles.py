@@ -94,7 +94,9 @@ class ProcessTestCase(SerialConsoleTestCase):
             self.say(one, 'echo still $x', b'still kept\r\n')
             self.say(one, 'seq 100000; echo over', b'\r\nover\r\n')
             # All that was typed and shown is in the console log.
-            self.assertIn('99999\n100000', self.console(server))
+            self.wait_for(
+                lambda: '99999\n100000' in self.console(server), 'the log'
+            )
             self.act(server, 'reboot', 'ACTIVE', type='HARD')
             self.assert_ends(one)
         with self.view(server, token) as one:
