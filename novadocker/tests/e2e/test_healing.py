@@ -98,7 +98,9 @@ class TestHealing(base.TestCase):
 
         # While it plugs: Nova and Neutron know the port by then.
         self.begin(
-            compute.create_server_interface, net_id=self.cloud.network.id
+            compute.create_server_interface,
+            self.server,
+            net_id=self.cloud.network.id,
         )
         self.wait_for(lambda: len(self.interfaces(self.server)) == 2, 'a port')
         self.kill_compute()
@@ -108,7 +110,7 @@ class TestHealing(base.TestCase):
 
         # While it unplugs: whatever Nova and Neutron have come to, it is so.
         second = self.ports(self.server)[-1]
-        self.begin(compute.delete_server_interface, second.id)
+        self.begin(compute.delete_server_interface, second.id, self.server)
         self.wait_for(
             lambda: len(self.interfaces(self.server)) == 1, 'no port'
         )
@@ -141,7 +143,7 @@ class TestHealing(base.TestCase):
 
     def _ask_thread(self, request, *args, **kwargs):
         try:
-            request(self.server, *args, **kwargs)
+            request(*args, **kwargs)
         except openstack.exceptions.SDKException as exc:
             self.addDetail('an answer', base.text(str(exc)))
 
