@@ -210,13 +210,13 @@ class Ports:
 
         :raises: NetworkSetupFailed, VirtualInterfacePlugException
         """
-        vifs = [*_others(instance, vif), vif]
         self._network.check([vif])
         with _alone(instance.uuid):
             box = self._sandboxes.find(instance.uuid)
             if box is None:
                 return
             known = self._checkpoints.read(instance.uuid)
+            vifs = [*self._others(instance, vif), vif]
             with undoing.Undo(instance) as undo:
                 undo.callback(self._remember, instance, vifs[:-1], box, known)
                 self._connect(instance, vifs, box, undo)
@@ -226,14 +226,28 @@ class Ports:
 
         What went through it goes through the others from now on.
         """
-        vifs = _others(instance, vif)
         with _alone(instance.uuid):
             self._network.unplug(instance, self._known(instance.uuid, [vif]))
             box = self._sandboxes.find(instance.uuid)
             if box is None:
                 return
+            vifs = self._others(instance, vif)
             self._repair(instance, vifs, box)
             self._sandboxes.write_names(box, instance, vifs)
+
+    def _others(self, instance: Any, vif: Any) -> list[Any]:
+        """The ports that a server has, but for this one.
+
+        Nova may be attaching and detaching others meanwhile, and what it
+        knows of the server be older than that: it says how a port is, but not
+        whether it is there.
+        """
+        told = {one['id']: one for one in instance.get_network_info()}
+        known = self._checkpoints.read(instance.uuid)
+        there = told.values() if known is None else network.load(known.vifs)
+        return [
+            told.get(one['id'], one) for one in there if one['id'] != vif['id']
+        ]
 
     def _known(self, uuid: str, vifs: Any) -> list[Any]:
         """These ports as they were when they were plugged.
@@ -295,10 +309,3 @@ def _tell(instance: Any, cause: str, done: Sequence[str]) -> None:
             {'cause': cause, 'done': ', '.join(done)},
             instance=instance,
         )
-
-
-def _others(instance: Any, vif: Any) -> list[Any]:
-    """The ports that Nova knows of a server, but for this one."""
-    return [
-        one for one in instance.get_network_info() if one['id'] != vif['id']
-    ]

@@ -308,6 +308,7 @@ class PortsTestCase(base.BaseTestCase):
         self.assertEqual([self.first['id']], self.remembered())
 
     def test_detach_leaves_the_way_out_to_the_others(self):
+        self.wire(self.first, self.second)
         self.nova_knows(self.first, self.second)
         self.ports.detach(self.instance, self.first)
 
@@ -315,6 +316,36 @@ class PortsTestCase(base.BaseTestCase):
             [self.second['id']], ids(self.network.plug.call_args.args[1])
         )
         self.sandboxes.write_names.assert_called()
+
+    def test_detach_leaves_one_alone_that_goes_at_the_same_time(self):
+        """Nova still knows it while it forgets it."""
+        third = test_ports.vif()
+        self.wire(self.first, self.second, third)
+        self.nova_knows(self.first, self.second, third)
+        self.ports.detach(self.instance, self.first)
+        self.ports.detach(self.instance, self.second)
+
+        self.assertEqual([third['id']], self.remembered())
+        self.assertEqual(
+            [third['id']], ids(self.network.plug.call_args.args[1])
+        )
+
+    def test_attach_keeps_one_that_comes_at_the_same_time(self):
+        """Nova does not know it before it is there."""
+        third = test_ports.vif()
+        self.ports.attach(self.instance, self.second)
+        self.ports.attach(self.instance, third)
+
+        self.assertEqual(
+            ids([self.first, self.second, third]), self.remembered()
+        )
+
+    def test_ports_are_nova_s_where_nothing_is_remembered(self):
+        self.nova_knows(self.first, self.second)
+        self.checkpoints.remove(self.instance.uuid)
+        self.ports.detach(self.instance, self.first)
+
+        self.assertEqual([self.second['id']], self.remembered())
 
     def test_detach_without_a_sandbox_removes_what_is_left(self):
         self.sandboxes.find.return_value = None
