@@ -184,7 +184,9 @@ class DockerDriver(driver.ComputeDriver):
 
         def stopping() -> None:
             if self._roster.exists(instance):
-                self._lifecycle.power_off(instance, CONF.shutdown_timeout)
+                self._lifecycle.power_off(
+                    instance, settings.shutdown_timeout(instance)
+                )
             # What Nova shows while it does this by itself.
             instance.task_state = task_states.REBUILD_BLOCK_DEVICE_MAPPING
             instance.save(expected_task_state=[task_states.REBUILDING])
