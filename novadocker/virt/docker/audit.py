@@ -37,10 +37,6 @@ _TWOFOLD = (vm_states.RESCUED, vm_states.RESIZED)
 # Of a server in such a state nothing is certain.
 _ANYTHING = (vm_states.ERROR, vm_states.BUILDING)
 _REPAIR = 'Run nova-docker-status --repair.'
-_NOT_BOUND = (
-    network_model.VIF_TYPE_BINDING_FAILED,
-    network_model.VIF_TYPE_UNBOUND,
-)
 
 
 def compare(
@@ -186,7 +182,7 @@ class _Server:
         there = {one.device: one for one in namespace.interfaces}
         wanted = nic.nics(self._server.vifs, names)
         for vif, one in zip(self._server.vifs, wanted, strict=True):
-            if vif['type'] in _NOT_BOUND:
+            if not nic.is_bound(vif):
                 yield self._unbound(vif)
                 continue
             what = _difference(one, there.get(one.device))

@@ -16,7 +16,6 @@
 from typing import Any
 
 from nova import exception as nova_exception
-from nova.network import model as network_model
 from nova.network import os_vif_util
 from os_vif.objects import network as os_vif_network
 from os_vif.objects import vif as os_vif_vif
@@ -30,10 +29,6 @@ _USABLE = (
     os_vif_vif.VIFBridge,
     os_vif_vif.VIFGeneric,
 )
-_NOT_BOUND = (
-    network_model.VIF_TYPE_BINDING_FAILED,
-    network_model.VIF_TYPE_UNBOUND,
-)
 
 
 def convert(vif: Any) -> Any:
@@ -42,7 +37,7 @@ def convert(vif: Any) -> Any:
     :raises: VirtualInterfacePlugException, which makes Nova give up on the
         server, unless a container can use what the port is bound as
     """
-    if vif['type'] in _NOT_BOUND:
+    if not nic.is_bound(vif):
         raise nova_exception.VirtualInterfacePlugException(
             f'Port {vif["id"]} is not bound to this host ({vif["type"]}). Ask '
             f'the operator whether the network agent of this host is alive.'

@@ -21,6 +21,12 @@ import dataclasses
 import ipaddress
 from typing import Any
 
+from nova.network import model as network_model
+
+_NOT_BOUND = (
+    network_model.VIF_TYPE_BINDING_FAILED,
+    network_model.VIF_TYPE_UNBOUND,
+)
 _DEFAULT_MTU = 1500
 _METADATA = ipaddress.IPv4Network('169.254.169.254/32')
 # A subnet with one of these as its name server shall have none.
@@ -81,6 +87,11 @@ class Nic:
     routes: tuple[Route, ...] = ()
     dns: tuple[str, ...] = ()
     bridge: str | None = None
+
+
+def is_bound(vif: Mapping[str, Any]) -> bool:
+    """Whether Neutron has bound a port to this host."""
+    return vif['type'] not in _NOT_BOUND
 
 
 def device(vif: Mapping[str, Any]) -> str:
