@@ -227,6 +227,8 @@ class Ports:
         What went through it goes through the others from now on.
         """
         with _alone(instance.uuid):
+            # Its device is meant to go: that is no damage to be mended.
+            self._owners.pop(nic.device(vif), None)
             self._network.unplug(instance, self._known(instance.uuid, [vif]))
             box = self._sandboxes.find(instance.uuid)
             if box is None:

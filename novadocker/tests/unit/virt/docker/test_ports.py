@@ -307,6 +307,16 @@ class PortsTestCase(base.BaseTestCase):
         self.assertEqual((self.second['id'], 'ovs'), (vif['id'], vif['type']))
         self.assertEqual([self.first['id']], self.remembered())
 
+    def test_device_that_detach_removes_is_nobody_s(self):
+        """Or its removal would be taken for damage."""
+        device = self.first['devname']
+        self.network.unplug.side_effect = lambda *args: self.assertIsNone(
+            self.ports.owner(device)
+        )
+        self.ports.detach(self.instance, self.first)
+
+        self.network.unplug.assert_called_once()
+
     def test_detach_leaves_the_way_out_to_the_others(self):
         self.wire(self.first, self.second)
         self.nova_knows(self.first, self.second)
