@@ -17,38 +17,13 @@ from docker import constants as docker_constants
 from oslotest import base
 
 from novadocker import exception
-from novadocker.tests.fixtures import http_engine
+from novadocker.tests.unit.virt.docker import test_client
 from novadocker.virt.docker import client
 from novadocker.virt.docker import connection
 from novadocker.virt.docker import model
 
-SPEC = model.ContainerSpec(
-    name='nova-1',
-    image='sha256:1',
-    labels={'role': 'instance'},
-    network='none',
-    limits=model.Limits(),
-    log=model.LogLimits(size=65536, files=2),
-)
 
-
-class ConnectionTestCase(base.BaseTestCase):
-    def setUp(self):
-        super().setUp()
-        self.engine = self.useFixture(http_engine.HttpEngine())
-        self.client = client.Client(
-            model.EngineSettings(url=self.engine.url, timeout=5)
-        )
-
-    def answers(self, path, status=200, content=None):
-        self.engine.answers[path] = (status, content or {})
-
-    @property
-    def last(self):
-        return self.engine.requests[-1]
-
-
-class VersionTestCase(ConnectionTestCase):
+class VersionTestCase(test_client.ClientTestCase):
     def version(self, offered):
         self.answers('version', content={'ApiVersion': offered})
         self.client.ping()
