@@ -14,8 +14,8 @@
 
 An engine that ends without live-restore ends every container, or leaves one
 frozen that it was about to commit; somebody kills a sandbox, or deletes a
-device. Nova believes that these servers run, and
-nobody has asked for anything else.
+device. Nova believes that these servers run, and nobody has asked for anything
+else.
 """
 
 from collections.abc import Callable
