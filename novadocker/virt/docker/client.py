@@ -113,9 +113,9 @@ class Client:
     # The engine
 
     def ping(self) -> None:
-        """Do nothing, but fail where the engine does not answer."""
+        """Do nothing, but fail where the engine is not there, or is ending."""
         with connection.translated():
-            self._api().ping()
+            self._connections.probe()
 
     def info(self) -> model.EngineInfo:
         with connection.translated():

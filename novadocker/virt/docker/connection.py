@@ -158,3 +158,13 @@ class Connections:
         if seconds not in apis:
             apis[seconds] = self._new_api(self.api_version(), seconds)
         return apis[seconds]
+
+    def probe(self) -> None:
+        """Have the engine answer on a connection that it does not have yet.
+
+        One that is ending still answers on those that it has.
+        """
+        with contextlib.closing(
+            self._new_api(self.api_version(), self._settings.timeout)
+        ) as api:
+            api.ping()

@@ -81,14 +81,20 @@ class Announcer:
     must not wait for them.
 
     :ivar states: those that the engine has confirmed, by instance uuid
+    :ivar lives: how often the engine has come back
     """
 
-    def __init__(self, emit: Emit, seen: observed.Observed) -> None:
+    def __init__(
+        self, emit: Emit, seen: observed.Observed, ping: Callable[[], None]
+    ) -> None:
+        """:param ping: fails where the engine is not there, or is ending"""
         self.states: dict[str, model.ContainerState] = {}
+        self.lives = 0
         self._emit = emit
+        self._ping = ping
         self._observed = seen
         self._wakeup = threading.Condition()
-        self._due: list[tuple[float, int, str, int]] = []
+        self._due: list[tuple[float, int, str, int, int]] = []
         self._order = itertools.count()
         self._stopped = False
 
@@ -103,7 +109,13 @@ class Announcer:
             for delay in delays:
                 heapq.heappush(
                     self._due,
-                    (now + delay, next(self._order), uuid, transition),
+                    (
+                        now + delay,
+                        next(self._order),
+                        uuid,
+                        transition,
+                        self.lives,
+                    ),
                 )
             self._wakeup.notify()
 
@@ -119,7 +131,7 @@ class Announcer:
             self._stopped = True
             self._wakeup.notify()
 
-    def _next(self) -> tuple[str, int] | None:
+    def _next(self) -> tuple[str, int, int] | None:
         """Wait for the next event that is due; None for the end."""
         with self._wakeup:
             while not self._stopped:
@@ -127,8 +139,8 @@ class Announcer:
                     self._due[0][0] - time.monotonic() if self._due else None
                 )
                 if wait is not None and wait <= 0:
-                    _, _, uuid, transition = heapq.heappop(self._due)
-                    return uuid, transition
+                    _, _, uuid, transition, life = heapq.heappop(self._due)
+                    return uuid, transition, life
                 self._wakeup.wait(wait)
         return None
 
@@ -144,8 +156,17 @@ class Announcer:
                 # The next event must find this thread alive.
                 LOG.exception('Nova could not be told of an event')
 
-    def _tell(self, uuid: str, transition: int) -> None:
-        """Tell Nova, unless the server has moved on meanwhile."""
+    def _tell(self, uuid: str, transition: int, life: int) -> None:
+        """Tell Nova, unless the server has moved on meanwhile.
+
+        :param life: that of the engine in which it has happened
+        """
+        if transition == virtevent.EVENT_LIFECYCLE_STOPPED:
+            # An engine that ends ends its containers first, and says so.
+            self._ping()
+            if self.lives != life:
+                # It has been away: what it took with it has been seen to.
+                return
         row = self._observed.instances().get(uuid)
         if row is None:
             self.states.pop(uuid, None)
@@ -186,7 +207,7 @@ class Events:
         self._observed = seen
         self._filter = naming.host_filter(host)
         self._sandboxes = naming.host_filter(host, naming.ROLE_SANDBOX)
-        self._announcer = Announcer(emit, seen)
+        self._announcer = Announcer(emit, seen, client.ping)
         self._stopped = threading.Event()
         self._stream: engine.EventStream | None = None
         self._out_of_memory: set[str] = set()
@@ -232,6 +253,7 @@ class Events:
 
     def _catch_up(self) -> None:
         """Make good for what has changed since events were last heard."""
+        self._announcer.lives += 1
         self._observed.changed()
         states = {
             uuid: row.state for uuid, row in self._observed.instances().items()

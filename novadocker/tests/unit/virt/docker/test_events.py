@@ -220,6 +220,44 @@ class EventsTestCase(base.BaseTestCase):
         self.assertEqual(UUID, self.healed.get(timeout=5))
         self.assert_silence()
 
+    def test_an_engine_that_still_answers_as_it_ends(self):
+        """On the connections that it has, but it takes no new ones."""
+        self.healthy = True
+        stream = self.start()
+        self.client.ping.side_effect = exception.EngineUnavailable(
+            reason='no such socket'
+        )
+        self.state(EXITED)
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=137))
+        self.assert_silence()
+        self.client.ping.side_effect = None
+        stream.close()
+        self.opened.get(timeout=5)
+
+        self.assertEqual(UUID, self.healed.get(timeout=5))
+
+    def test_an_engine_that_answers_when_it_is_back(self):
+        """As it does where systemd keeps its socket for it."""
+        self.healthy = True
+        asked, back = threading.Event(), threading.Event()
+
+        def ping():
+            asked.set()
+            back.wait(5)
+
+        self.client.ping.side_effect = ping
+        stream = self.start()
+        self.state(EXITED)
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=137))
+        asked.wait(5)
+        stream.close()
+        self.opened.get(timeout=5)
+        self.assertEqual(UUID, self.healed.get(timeout=5))
+        self.client.ping.side_effect = None
+        back.set()
+
+        self.assert_silence()
+
     def test_one_that_cannot_be_healed_is_told(self):
         stream = self.start()
         self.state(EXITED)
