@@ -81,7 +81,7 @@ class Announcer:
     must not wait for them.
 
     :ivar states: those that the engine has confirmed, by instance uuid
-    :ivar lives: how often the engine has come back
+    :ivar lives: how often the engine has gone away
     """
 
     def __init__(
@@ -248,12 +248,15 @@ class Events:
             if self._stopped.is_set():
                 return
             self._catch_up()
-            for event in stream:
-                self._handle(event)
+            try:
+                for event in stream:
+                    self._handle(event)
+            finally:
+                # At once: it may be back before it is listened to again.
+                self._announcer.lives += 1
 
     def _catch_up(self) -> None:
         """Make good for what has changed since events were last heard."""
-        self._announcer.lives += 1
         self._observed.changed()
         states = {
             uuid: row.state for uuid, row in self._observed.instances().items()

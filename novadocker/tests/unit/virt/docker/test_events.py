@@ -15,6 +15,7 @@ import queue
 import threading
 from unittest import mock
 
+import fixtures
 from nova.virt import event as virtevent
 from oslotest import base
 
@@ -35,12 +36,13 @@ class Stream:
 
     def __init__(self):
         self.queue = queue.SimpleQueue()
+        self.left = threading.Event()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        pass
+        self.left.set()
 
     def __iter__(self):
         return iter(self.queue.get, None)
@@ -256,6 +258,18 @@ class EventsTestCase(base.BaseTestCase):
         self.client.ping.side_effect = None
         back.set()
 
+        self.assert_silence()
+
+    def test_an_engine_that_is_back_before_it_is_listened_to(self):
+        self.useFixture(fixtures.MockPatchObject(events, 'RETRY', (0.3,)))
+        self.healthy = True
+        stream = self.start()
+        stream.queue.put(self.event(model.EventAction.DIE, exit_code=137))
+        stream.close()
+        stream.left.wait(5)
+        self.state(EXITED)
+
+        self.assertEqual(UUID, self.healed.get(timeout=5))
         self.assert_silence()
 
     def test_one_that_cannot_be_healed_is_told(self):
