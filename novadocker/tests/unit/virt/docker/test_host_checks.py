@@ -160,11 +160,11 @@ class ConfigurationTestCase(ChecksTestCase):
 
     def test_a_host_that_has_lost_what_it_is(self):
         self.uuid.return_value = None
-        self.engine.load([images.SHELL.archive()])
+        self.engine.load([images.BARE.archive()])
         self.engine.create(
             model.ContainerSpec(
                 name='nova-x',
-                image=images.SHELL.id,
+                image=images.BARE.id,
                 labels={naming.LABEL_HOST: HOST},
                 network='none',
                 limits=model.Limits(),

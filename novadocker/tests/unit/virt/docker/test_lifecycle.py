@@ -45,10 +45,7 @@ from novadocker.virt.docker import spec
 from novadocker.virt.docker import suspension
 from novadocker.virt.docker import undo as undoing
 
-# No machine has to have busybox for a unit test.
-IMAGE = test_images.Image(
-    command=('sh',), files=(('bin/sh', b''),), base=False
-)
+IMAGE = test_images.BARE
 SETTINGS = spec.ServerSettings(100, ('CHOWN',), 65536)
 GONE = exception.EngineUnavailable(reason='gone')
 

@@ -23,7 +23,7 @@ from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import obituary
 
-IMAGE = images.Image(command=('sh',), files=(('bin/sh', b''),), base=False)
+IMAGE = images.BARE
 
 
 class ObituariesTestCase(base.BaseTestCase):

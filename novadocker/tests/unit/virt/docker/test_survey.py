@@ -37,7 +37,7 @@ class SurveyTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.engine = fake_engine.FakeEngine()
-        self.engine.load([images.SHELL.archive()])
+        self.engine.load([images.BARE.archive()])
         self.network = mock.create_autospec(network.Network, instance=True)
         self.network.interfaces.return_value = []
         self.switch = mock.create_autospec(switch.Switch, instance=True)
@@ -63,7 +63,7 @@ class SurveyTestCase(base.BaseTestCase):
         made = self.engine.create(
             model.ContainerSpec(
                 name=name,
-                image=images.SHELL.id,
+                image=images.BARE.id,
                 labels=naming.labels(uuid, role, host),
                 network='none',
                 limits=model.Limits(),
