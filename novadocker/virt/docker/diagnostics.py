@@ -16,7 +16,7 @@ import datetime
 from typing import Any
 
 from nova import exception as nova_exception
-from nova import objects
+from nova.objects import diagnostics as nova_diagnostics
 from nova.objects import fields
 from nova.virt import configdrive
 from oslo_utils import timeutils
@@ -95,18 +95,18 @@ class Diagnostics:
         )
         return found
 
-    def details(self, instance: Any) -> objects.Diagnostics:
+    def details(self, instance: Any) -> nova_diagnostics.Diagnostics:
         """In the form that Nova has for all hypervisors."""
         seen = self._look(instance)
         usage, vcpus = seen.usage, instance.flavor.vcpus
-        found = objects.Diagnostics(
+        found = nova_diagnostics.Diagnostics(
             state='running',
             driver=_DRIVER,
             hypervisor='docker',
             hypervisor_os='linux',
             uptime=seen.uptime,
             config_drive=bool(configdrive.required_by(instance)),
-            memory_details=objects.MemoryDiagnostics(
+            memory_details=nova_diagnostics.MemoryDiagnostics(
                 maximum=instance.flavor.memory_mb,
                 # Begun ones count: a small process is not nothing.
                 used=usage.memory and -(-usage.memory // units.Mi),

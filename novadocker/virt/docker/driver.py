@@ -22,7 +22,7 @@ from nova.compute import task_states
 import nova.conf
 from nova.console import type as console_type
 from nova import exception as nova_exception
-from nova import objects
+from nova.objects import diagnostics as nova_diagnostics
 from nova import utils
 from nova.virt import driver
 from nova.virt import hardware
@@ -343,7 +343,9 @@ class DockerDriver(driver.ComputeDriver):
     def get_diagnostics(self, instance: Any) -> dict[str, Any]:
         return self._diagnostics.plain(instance)
 
-    def get_instance_diagnostics(self, instance: Any) -> objects.Diagnostics:
+    def get_instance_diagnostics(
+        self, instance: Any
+    ) -> nova_diagnostics.Diagnostics:
         return self._diagnostics.details(instance)
 
     # What containers do not do

@@ -10,6 +10,8 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import subprocess
+import sys
 import warnings
 
 import fixtures
@@ -37,6 +39,16 @@ class StatusTestCase(base.BaseTestCase):
 
     def test_an_operator_hears_of_the_host_alone(self):
         self.assertEqual([], self.launch())
+
+    def test_it_starts_where_nova_has_loaded_nothing(self):
+        """As nova-compute has by then, and other tests have here."""
+        said = subprocess.run(
+            [sys.executable, '-c', 'import novadocker.cmd.status'],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(0, said.returncode, said.stderr)
 
     def test_a_developer_may_want_to_hear_more(self):
         self.assertEqual(['of a library'], self.launch('default'))
