@@ -19,7 +19,12 @@ _SIZES = (100, 10 << 20)
 
 
 class TestFloating(base.TestCase):
-    """The host is what is outside: it has an address on that network."""
+    """The host is what is outside: it has an address on that network.
+
+    One way at a time: Open vSwitch 3.1 in userspace forgets how a sender has
+    cut its data, and cuts it anew without room for what acknowledges the data
+    of the other way. A router then drops it as too large.
+    """
 
     def test_a_floating_address(self):
         network = self.cloud.demo.network
@@ -28,7 +33,7 @@ class TestFloating(base.TestCase):
         public = network.find_network('public')
         gateway = network.get_subnet(public.subnet_ids[0]).gateway_ip
         # The router's own address stands for that of a server without one.
-        with traffic.echo(None):
+        with traffic.echo(None, at_once=False):
             self.assert_passes(naming.instance_name(server.id), gateway)
         floating = network.create_ip(
             floating_network_id=public.id, port_id=port.id
@@ -40,7 +45,7 @@ class TestFloating(base.TestCase):
             address,
             {entry['addr'] for entry in self.addresses(server)},
         )
-        with traffic.echo(naming.instance_name(server.id)):
+        with traffic.echo(naming.instance_name(server.id), at_once=False):
             self.assert_passes(None, address)
         url = 'http://169.254.169.254/latest/meta-data/public-ipv4'
         self.wait_for(

@@ -36,8 +36,13 @@ def streams():
     while True:
         connection, _ = listener.accept()
         with connection:
+            kept = []
             while data := connection.recv(1 << 16):
-                connection.sendall(data)
+                if {at_once}:
+                    connection.sendall(data)
+                else:
+                    kept.append(data)
+            connection.sendall(b''.join(kept))
 
 def datagrams():
     while True:
@@ -63,7 +68,10 @@ import threading
 data = os.urandom({size})
 with socket.create_connection(('{address}', {port}), 3) as connection:
     connection.settimeout(10)
-    threading.Thread(target=connection.sendall, args=(data,)).start()
+    def send():
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+    threading.Thread(target=send).start()
     found = bytearray()
     while len(found) < len(data) and (some := connection.recv(1 << 16)):
         found += some
@@ -149,12 +157,13 @@ def _running(namespace: str | None, program: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def echo(namespace: str | None) -> Iterator[None]:
+def echo(namespace: str | None, at_once: bool = True) -> Iterator[None]:
     """Have a namespace send back what it gets, over TCP and UDP.
 
     :param namespace: None for that of the host
+    :param at_once: with TCP, send while it still gets
     """
-    with _running(namespace, _ECHO.format(port=PORT)):
+    with _running(namespace, _ECHO.format(port=PORT, at_once=at_once)):
         yield
 
 
