@@ -52,6 +52,8 @@ def _alone(settings: settings_mod.Settings) -> typing.Iterator[None]:
 
 
 def _up(settings: settings_mod.Settings) -> cloud_mod.Cloud:
+    if settings.hosts not in (0, 1, 2):
+        raise click.ClickException(f'CLOUD_HOSTS={settings.hosts}')
     if settings.neutron not in ('', *cloud_mod.MECHANISMS):
         raise click.ClickException(f'CLOUD_NEUTRON={settings.neutron}')
     begin = time.monotonic()
@@ -69,11 +71,20 @@ def _up(settings: settings_mod.Settings) -> cloud_mod.Cloud:
     help='Neutron with its own agents on Open vSwitch, which is the default, '
     'or with OVN. A cloud stays with what it was made with.',
 )
+@click.option(
+    '--hosts',
+    type=click.IntRange(1, 2),
+    help='How many compute hosts there are; a cloud of one can get another.',
+)
 @click.pass_obj
-def up(settings: settings_mod.Settings, neutron: str | None) -> None:
+def up(
+    settings: settings_mod.Settings, neutron: str | None, hosts: int | None
+) -> None:
     """Bring the cloud up; what is up stays as it is."""
     if neutron:
         settings = dataclasses.replace(settings, neutron=neutron)
+    if hosts:
+        settings = dataclasses.replace(settings, hosts=hosts)
     _up(settings)
     command = settings_mod.CONTRIB / 'cloud'
     click.echo(f'Use it: eval "$({command} env)"; openstack server list')
@@ -97,10 +108,20 @@ def demo(settings: settings_mod.Settings) -> None:
     show_default=True,
     help='Each works in the project of its name.',
 )
+@click.option(
+    '--host',
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help='Whose engine and switch are meant.',
+)
 @click.pass_obj
-def env(settings: settings_mod.Settings, user: str) -> None:
+def env(settings: settings_mod.Settings, user: str, host: int) -> None:
     """Print variables for the shell to eval."""
-    for name, value in cloud_mod.environment(settings, user).items():
+    known = cloud_mod.Cloud(settings).hosts
+    if host > len(known):
+        raise click.ClickException(f'The cloud has no host {host}')
+    for name, value in cloud_mod.environment(known[host - 1], user).items():
         click.echo(f"export {name}='{value}'")
     click.echo(f'export PATH="{settings.bin}:$PATH"')
 

@@ -21,6 +21,7 @@ import tenacity
 
 from onemachine import accounts
 from onemachine import engine
+from onemachine import hosts
 from onemachine import network
 from onemachine import ovn
 from onemachine import packages
@@ -59,11 +60,22 @@ class Cloud:
         return self.settings.neutron or 'ovs'
 
     @functools.cached_property
+    def hosts(self) -> tuple[settings_mod.Settings, ...]:
+        """The settings of each host: what a cloud once had it has."""
+        path = self.settings.state / 'hosts'
+        count = self.settings.hosts or (
+            int(path.read_text()) if path.exists() else 1
+        )
+        return tuple(
+            self.settings.of_host(number + 1) for number in range(count)
+        )
+
+    @functools.cached_property
     def _services(self) -> dict[str, service_mod.Service]:
         return {
             service.name: service
             for service in services_mod.services(
-                self.settings, self._datapath, self._mechanism
+                self.hosts, self._datapath, self._mechanism
             )
         }
 
@@ -86,9 +98,11 @@ class Cloud:
         self._furnish(begin if fresh else None)
 
     def _must_fit(self) -> None:
-        """Refuse a cloud whose networks can't be taken over."""
+        """Refuse a cloud that can't be made of the one that is there."""
         mark = MECHANISMS[self._mechanism]
         state = self.settings.state
+        if len(self.hosts) > 1 and self._mechanism != 'ovs':
+            raise steps.StepFailed('With OVN there is one host')
         stamp = state / 'layout'
         if not (stamp.exists() or (state / 'schema.neutron').exists()):
             state.mkdir(parents=True, exist_ok=True)
@@ -98,6 +112,12 @@ class Cloud:
                 'This cloud was made with other networks: "cloud down '
                 '--purge" removes it'
             )
+        count = state / 'hosts'
+        if count.exists() and int(count.read_text()) > len(self.hosts):
+            raise steps.StepFailed(
+                'This cloud has more hosts: "cloud down --purge" removes it'
+            )
+        count.write_text(str(len(self.hosts)))
 
     def _log(self, name: str) -> pathlib.Path:
         return self.settings.log / f'{name}.log'
@@ -128,11 +148,10 @@ class Cloud:
         settings = self.settings
         with steps.step('Users and configuration', self._log('bootstrap')):
             settings.run.mkdir(parents=True, exist_ok=True)
-            settings.state.mkdir(parents=True, exist_ok=True)
             accounts.create(settings)
-            configuration.make_folders(settings)
+            configuration.make_folders(self.hosts)
             files = configuration.Configuration(
-                settings, self._datapath, self._mechanism
+                self.hosts, self._datapath, self._mechanism
             )
             files.write()
             files.write_supervisor(tuple(self._services.values()))
@@ -146,11 +165,24 @@ class Cloud:
         )
 
     def _start_foundation(self) -> None:
+        engine.remember_strays(self.settings)
         steps.together(
             self._start_database,
             self._start_queue,
-            self._start_network,
-            self._start_engine,
+            *(
+                functools.partial(self._start_host, host)
+                for host in self.hosts
+            ),
+        )
+
+    def _start_host(self, host: settings_mod.Settings) -> None:
+        network.make_namespaces_folder(host)
+        if host.suffix:
+            with steps.step(f'Host {host.host}', self._log('bootstrap')):
+                hosts.make(host)
+        steps.together(
+            functools.partial(self._start_network, host),
+            functools.partial(self._start_engine, host),
         )
 
     def _start_database(self) -> None:
@@ -174,22 +206,21 @@ class Cloud:
                 lambda: socket.create_connection(address, 5).close(),
             )
 
-    def _start_network(self) -> None:
-        settings = self.settings
+    def _start_network(self, host: settings_mod.Settings) -> None:
+        database = f'ovsdb{host.suffix}'
+        switch = f'openvswitch{host.suffix}'
         with steps.step(
-            f'Open vSwitch ({self._datapath})', self._log('openvswitch')
+            f'Open vSwitch ({self._datapath})', self._log(switch)
         ):
-            network.make_namespaces_folder(settings)
-            network.create_database(settings)
-            self.processes.start('ovsdb')
+            network.create_database(host)
+            self.processes.start(database)
             self.processes.wait(
-                'ovsdb', lambda: network.initialize(settings, self._datapath)
+                database, lambda: network.initialize(host, self._datapath)
             )
-            self.processes.start('openvswitch')
-            self.processes.wait(
-                'openvswitch', lambda: network.switching(settings)
-            )
-            network.connect_host(settings)
+            self.processes.start(switch)
+            self.processes.wait(switch, lambda: network.switching(host))
+            if not host.suffix:
+                network.connect_host(host)
         if self._mechanism == 'ovn':
             self._start_ovn()
 
@@ -204,13 +235,13 @@ class Cloud:
             ovn.introduce(self.settings, self._datapath)
             self.processes.start('ovn-northd', 'ovn-controller')
 
-    def _start_engine(self) -> None:
-        with steps.step('Docker', self._log('docker')):
-            engine.remember_strays(self.settings)
-            engine.create_bridge(self.settings)
-            self.processes.start('docker')
+    def _start_engine(self, host: settings_mod.Settings) -> None:
+        name = f'docker{host.suffix}'
+        with steps.step('Docker', self._log(name)):
+            engine.create_bridge(host)
+            self.processes.start(name)
             self.processes.wait(
-                'docker', lambda: engine.docker(self.settings, 'version')
+                name, lambda: engine.docker(host, 'version')
             )
 
     def _start_control_plane(self) -> None:
@@ -253,7 +284,17 @@ class Cloud:
 
     def _start_agents(self) -> None:
         with steps.step('Agents', self.settings.log):
-            self.processes.start(*services_mod.agents(self._mechanism))
+            if len(self.hosts) > 1:
+                for host in self.hosts:
+                    hosts.plug_cable(host)
+            self.processes.start(
+                *services_mod.agents(self._mechanism),
+                *(
+                    name
+                    for host in self.hosts[1:]
+                    for name in services_mod.further_agents(host)
+                ),
+            )
 
     def _furnish(self, begin: datetime.datetime | None) -> None:
         """Make what a user needs to begin.
@@ -268,10 +309,10 @@ class Cloud:
             with steps.step(
                 'Reports of all agents', self._log('nova-compute')
             ):
-                wanted = services_mod.reporting(self._mechanism)
+                wanted = services_mod.reporting(self.hosts, self._mechanism)
                 self._patiently(lambda: seed.living(settings, wanted, begin))
-            with steps.step('Compute host', self._log('schemas')):
-                if not seed.mapped(settings):
+            with steps.step('Compute hosts', self._log('schemas')):
+                if not seed.mapped(settings, len(self.hosts)):
                     self._patiently(
                         lambda: self._map_host(database.Schemas(settings))
                     )
@@ -284,7 +325,7 @@ class Cloud:
         from onemachine import seed
 
         schemas.manage_nova('cell_v2', 'discover_hosts')
-        if not seed.mapped(self.settings):
+        if not seed.mapped(self.settings, len(self.hosts)):
             raise RuntimeError('nova-compute has made no compute node yet')
 
     def _patiently(self, work) -> None:
@@ -320,27 +361,30 @@ class Cloud:
     def down(self, purge: bool) -> None:
         """Stop everything, and with purge remove it."""
         settings = self.settings
+        foundation = services_mod.foundation(self.hosts)
         if self.processes.kept():
             with steps.step('Agents and APIs', self._log('supervisord')):
                 self.processes.stop(
                     *(
                         name
                         for name in self._services
-                        if name
-                        not in (*services_mod.FOUNDATION, *ovn.SERVICES)
+                        if name not in (*foundation, *ovn.SERVICES)
                     )
                 )
             with steps.step('Containers', self._log('docker')):
-                if self._runs('docker'):
-                    self._end_containers(purge)
+                for host in self.hosts:
+                    if self._runs(f'docker{host.suffix}'):
+                        self._end_containers(host, purge)
             with steps.step('Foundation', self._log('supervisord')):
                 self.processes.stop(
                     *(name for name in ovn.SERVICES if name in self._services)
                 )
-                if self._runs('openvswitch'):
-                    network.leave(settings)
-                    self.processes.wait_for_end('openvswitch')
-                self.processes.stop(*services_mod.FOUNDATION)
+                for host in self.hosts:
+                    name = f'openvswitch{host.suffix}'
+                    if self._runs(name):
+                        network.leave(host)
+                        self.processes.wait_for_end(name)
+                self.processes.stop(*foundation)
                 self.processes.end()
         with steps.step('What others left', self._log('bootstrap')):
             network.end_helpers(settings)
@@ -350,16 +394,21 @@ class Cloud:
                 self._remove()
 
     def _runs(self, name: str) -> bool:
-        return self.processes.states()[name]['statename'] == 'RUNNING'
+        state = self.processes.states().get(name)
+        return state is not None and state['statename'] == 'RUNNING'
 
-    def _end_containers(self, purge: bool) -> None:
-        engine.stop_containers(self.settings)
+    def _end_containers(
+        self, host: settings_mod.Settings, purge: bool
+    ) -> None:
+        engine.stop_containers(host)
         if purge:
-            engine.remove_containers(self.settings)
+            engine.remove_containers(host)
 
     def _remove(self) -> None:
         settings = self.settings
         engine.remove_bridge(settings)
+        for host in self.hosts[1:]:
+            hosts.unmake(host)
         engine.remove_strays(settings)
         accounts.remove(settings)
         for folder in (settings.etc, settings.folder):
@@ -368,7 +417,10 @@ class Cloud:
 
 
 def environment(settings: settings_mod.Settings, user: str) -> dict[str, str]:
-    """What the command openstack needs, as 'admin' or 'demo'."""
+    """What the command openstack needs, as 'admin' or 'demo'.
+
+    And what commands on the host need that the settings are of.
+    """
     return {
         'OS_AUTH_URL': f'{settings.url("keystone")}/v3',
         'OS_IDENTITY_API_VERSION': '3',
@@ -381,6 +433,9 @@ def environment(settings: settings_mod.Settings, user: str) -> dict[str, str]:
         'DOCKER_HOST': f'unix://{settings.engine_socket}',
         'OVS_RUNDIR': f'{settings.run}/openvswitch',
         'CLOUD_FOLDER': str(settings.folder),
+        'CLOUD_HOSTNAME': settings.hostname,
+        'CLOUD_STATE': str(settings.state),
+        'CLOUD_WITHIN': ' '.join(settings.within),
         'CLOUD_INTEGRATION_BRIDGE': settings.integration_bridge,
         'CLOUD_EXTERNAL_BRIDGE': settings.external_bridge,
         'CLOUD_EXTERNAL_ADDRESS': settings.external_address,

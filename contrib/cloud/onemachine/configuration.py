@@ -40,9 +40,13 @@ class Configuration:
     """Writes the files below the folder of configuration."""
 
     def __init__(
-        self, settings: settings_mod.Settings, datapath: str, mechanism: str
+        self,
+        hosts: tuple[settings_mod.Settings, ...],
+        datapath: str,
+        mechanism: str,
     ) -> None:
-        self._settings = settings
+        self._hosts = hosts
+        self._settings = settings = hosts[0]
         self._values = {
             's': settings,
             'secrets': settings_mod.secrets_of(settings),
@@ -73,14 +77,14 @@ class Configuration:
         for name in (
             'neutron.conf',
             'ml2_conf.ini',
-            'openvswitch_agent.ini',
             'dhcp_agent.ini',
             'l3_agent.ini',
             'metadata_agent.ini',
             'ovn_metadata_agent.ini',
         ):
             self._render(f'neutron/{name}', control)
-        self._render('nova/nova.conf', nova)
+        for host in self._hosts:
+            self._render_host(host)
         self._render('nova/nova-db.conf', control)
         self._render('nova/rootwrap.conf', nova)
         self._render('rabbitmq/rabbitmq.conf', 'rabbitmq')
@@ -93,6 +97,30 @@ class Configuration:
             )
         self._write('docker.json', '{}\n', 'root')
         self._copy_filters()
+
+    def _render_host(self, host: settings_mod.Settings) -> None:
+        """Write what is of one host."""
+        suffix = host.suffix
+        self._render(
+            f'nova/nova{suffix}.conf',
+            host.nova_user,
+            template='nova/nova.conf',
+            s=host,
+        )
+        self._render(
+            f'neutron/openvswitch_agent{suffix}.ini',
+            host.control_user,
+            template='neutron/openvswitch_agent.ini',
+            s=host,
+        )
+        if suffix:
+            self._render(
+                f'loopback{suffix}.cfg',
+                'root',
+                template='loopback.cfg',
+                s=host,
+                ports=services_mod.PUBLIC_PORTS,
+            )
 
     def write_supervisor(
         self, services: tuple[service_mod.Service, ...]
@@ -150,40 +178,43 @@ class Configuration:
             shutil.copyfile(source, folder / source.name)
 
 
-def make_folders(settings: settings_mod.Settings) -> None:
+def make_folders(hosts: tuple[settings_mod.Settings, ...]) -> None:
     """Make the folders of the services, owned by their users."""
-    for folder in (settings.run, settings.log, settings.state):
-        folder.mkdir(parents=True, exist_ok=True)
+    settings = hosts[0]
     control, nova = settings.control_user, settings.nova_user
-    owned = {
-        'state': {
+    for host in hosts:
+        for folder in (host.run, host.log, host.state):
+            folder.mkdir(parents=True, exist_ok=True)
+        _make_owned(host.run, {'openvswitch': 'root'})
+        _make_owned(
+            host.state,
+            {'openvswitch': 'root', 'docker': 'root', 'nova': nova},
+        )
+    _make_owned(settings.run, {'mariadb': 'mysql', 'control': control})
+    _make_owned(
+        settings.state,
+        {
             'mariadb': 'mysql',
             'rabbitmq': 'rabbitmq',
-            'openvswitch': 'root',
-            'docker': 'root',
             'keystone': control,
             'glance': control,
             'glance/images': control,
             'glance/staging': control,
             'glance/tasks': control,
             'glance/locks': control,
-            'nova': nova,
             'nova-control': control,
         },
-        'run': {
-            'mariadb': 'mysql',
-            'openvswitch': 'root',
-            'control': control,
-        },
-    }
-    for parent, folders in owned.items():
-        for name, user in folders.items():
-            path = settings.folder / parent / name
-            path.mkdir(exist_ok=True)
-            entry = pwd.getpwnam(user)
-            os.chown(path, entry.pw_uid, entry.pw_gid)
-            path.chmod(0o710 if name == 'docker' else 0o750)
+    )
     _make_neutron_folder(settings.state / 'neutron', control)
+
+
+def _make_owned(parent: pathlib.Path, owners: dict[str, str]) -> None:
+    for name, user in owners.items():
+        path = parent / name
+        path.mkdir(exist_ok=True)
+        entry = pwd.getpwnam(user)
+        os.chown(path, entry.pw_uid, entry.pw_gid)
+        path.chmod(0o710 if name == 'docker' else 0o750)
 
 
 def _make_neutron_folder(path: pathlib.Path, user: str) -> None:

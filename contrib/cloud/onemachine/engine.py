@@ -58,19 +58,20 @@ def create_bridge(settings: settings_mod.Settings) -> None:
     """
     log = settings.log / 'bootstrap.log'
     name = settings.engine_bridge
-    if pathlib.Path(f'/sys/class/net/{name}').exists():
+    if network.has_link(settings, name):
         return
-    steps.run(['ip', 'link', 'add', name, 'type', 'bridge'], log)
+    ip = (*settings.within, 'ip')
+    steps.run([*ip, 'link', 'add', name, 'type', 'bridge'], log)
     steps.run(
-        ['ip', 'address', 'add', settings.engine_bridge_address, 'dev', name],
+        [*ip, 'address', 'add', settings.engine_bridge_address, 'dev', name],
         log,
     )
-    steps.run(['ip', 'link', 'set', name, 'up'], log)
+    steps.run([*ip, 'link', 'set', name, 'up'], log)
 
 
 def remove_bridge(settings: settings_mod.Settings) -> None:
     """Remove the engine's bridge."""
-    if pathlib.Path(f'/sys/class/net/{settings.engine_bridge}').exists():
+    if network.has_link(settings, settings.engine_bridge):
         steps.run(
             ['ip', 'link', 'delete', settings.engine_bridge],
             settings.log / 'bootstrap.log',
@@ -90,7 +91,8 @@ def stop_containers(settings: settings_mod.Settings) -> None:
     if running:
         docker(settings, 'kill', *running)
     network.remove_names(
-        docker(settings, 'ps', '--all', '--format', '{{.Names}}').split()
+        settings,
+        docker(settings, 'ps', '--all', '--format', '{{.Names}}').split(),
     )
 
 

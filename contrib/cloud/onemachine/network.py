@@ -67,7 +67,7 @@ def create_database(settings: settings_mod.Settings) -> None:
 
 def initialize(settings: settings_mod.Settings, kind: str) -> None:
     """Write what ovs-vswitchd reads at its start."""
-    values = [f'external_ids:system-id={os.uname().nodename}']
+    values = [f'external_ids:system-id={settings.hostname}']
     if kind == 'netdev':
         # The packets of a veth carry unfinished checksums. This makes Open
         # vSwitch take them as they are.
@@ -95,6 +95,15 @@ def connect_host(settings: settings_mod.Settings) -> None:
     address = settings.external_address
     steps.run(['ip', 'address', 'replace', address, 'dev', device], log)
     steps.run(['ip', 'link', 'set', device, 'up'], log)
+
+
+def has_link(settings: settings_mod.Settings, name: str) -> bool:
+    """Whether the host has a device of that name."""
+    try:
+        steps.answer([*settings.within, 'ip', 'link', 'show', 'dev', name])
+    except steps.CommandFailed:
+        return False
+    return True
 
 
 def switching(settings: settings_mod.Settings) -> None:
@@ -182,12 +191,16 @@ def remove_namespaces(settings: settings_mod.Settings) -> None:
             )
 
 
-def remove_names(names: list[str]) -> None:
+def remove_names(settings: settings_mod.Settings, names: list[str]) -> None:
     """Remove the names of containers' namespaces whose processes are gone."""
-    for name in names:
-        link = _NAMESPACES / name
-        if link.is_symlink() and not link.exists():
-            link.unlink()
+    if names:
+        wanted = ' -o '.join(f'-name {name}' for name in names).split()
+        steps.answer(
+            [
+                *(*settings.within, 'find', _NAMESPACES, '-maxdepth', '1'),
+                *('-xtype', 'l', '(', *wanted, ')', '-delete'),
+            ]
+        )
 
 
 def make_namespaces_folder(settings: settings_mod.Settings) -> None:

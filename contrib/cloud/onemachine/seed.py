@@ -173,26 +173,27 @@ def _network(cloud, name: str, values: dict, subnet: dict):
 
 def living(
     settings: settings_mod.Settings,
-    wanted: tuple[str, ...],
+    wanted: tuple[tuple[str, str], ...],
     since: datetime.datetime,
 ) -> None:
     """Fail unless all agents and services have reported since then.
 
-    :param wanted: their programs
+    :param wanted: their programs and hosts
     :param since: aware, UTC
     :raises RuntimeError: naming those that have not
     """
     cloud = connect(settings)
     seen = {}
     for agent in cloud.network.agents():
-        seen[agent.binary] = agent.last_heartbeat_at.replace('Z', '')
+        reported = agent.last_heartbeat_at.replace('Z', '')
+        seen[agent.binary, agent.host] = reported
     for service in cloud.compute.services():
-        seen[service.binary] = service.updated_at
+        seen[service.binary, service.host] = service.updated_at
     silent = [
-        name
-        for name in wanted
-        if not seen.get(name)
-        or datetime.datetime.fromisoformat(seen[name]).replace(
+        ' of '.join(one)
+        for one in wanted
+        if not seen.get(one)
+        or datetime.datetime.fromisoformat(seen[one]).replace(
             tzinfo=datetime.UTC
         )
         < since
@@ -201,9 +202,9 @@ def living(
         raise RuntimeError('no word from ' + ', '.join(silent))
 
 
-def mapped(settings: settings_mod.Settings) -> bool:
-    """Whether the API knows the compute host."""
-    return any(True for _ in connect(settings).compute.hypervisors())
+def mapped(settings: settings_mod.Settings, count: int) -> bool:
+    """Whether the API knows that many compute hosts."""
+    return len(list(connect(settings).compute.hypervisors())) >= count
 
 
 def served(settings: settings_mod.Settings, mechanism: str) -> None:

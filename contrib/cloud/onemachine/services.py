@@ -12,11 +12,15 @@
 
 """The processes of the cloud, and the order they start in."""
 
+import dataclasses
+
+from onemachine import accounts
 from onemachine import ovn
 from onemachine import service as service_mod
 from onemachine import settings as settings_mod
 
-FOUNDATION = ('mariadb', 'rabbitmq', 'ovsdb', 'openvswitch', 'docker')
+# What is below the agents of a host.
+HOST_FOUNDATION = ('ovsdb', 'openvswitch', 'docker')
 APIS = ('keystone', 'glance', 'placement', 'neutron', 'nova', 'nova-metadata')
 # Start these before the agents that talk to them.
 BRAINS = (
@@ -35,8 +39,23 @@ _AGENTS = {
     'ovn': ('neutron-ovn-metadata',),
 }
 
+# Those that work on a further host: what is there once is on the first one.
+_FURTHER_AGENTS = ('neutron-openvswitch', 'nova-compute')
+
 _NEUTRON = ('neutron/neutron.conf', 'neutron/ml2_conf.ini')
 _NOVA = ('nova/nova.conf', 'nova/nova-db.conf')
+
+# What the processes of a further host ask for.
+PUBLIC_PORTS = (
+    'database',
+    'queue',
+    'keystone',
+    'glance',
+    'placement',
+    'neutron',
+    'nova',
+    'metadata',
+)
 
 _PORTS = {'nova-metadata': 'metadata'}
 _MODULES = {
@@ -70,13 +89,35 @@ def brains(mechanism: str) -> tuple[str, ...]:
     return BRAINS
 
 
+def foundation(hosts: tuple[settings_mod.Settings, ...]) -> tuple[str, ...]:
+    """What all else is built on."""
+    return (
+        'mariadb',
+        'rabbitmq',
+        *(
+            name + host.suffix for host in hosts for name in HOST_FOUNDATION
+        ),
+        *(_loopback(host).name for host in hosts[1:]),
+    )
+
+
 def agents(mechanism: str) -> tuple[str, ...]:
-    """Those that work on a host."""
+    """Those that work on the first host."""
     return (*_AGENTS[mechanism], 'nova-compute', 'nova-serialproxy')
 
 
-def reporting(mechanism: str) -> tuple[str, ...]:
-    """The programs that tell Neutron or Nova that they live."""
+def further_agents(host: settings_mod.Settings) -> tuple[str, ...]:
+    """Those that work on a further host, and the road to their brains."""
+    return (
+        _loopback(host).name,
+        *(name + host.suffix for name in _FURTHER_AGENTS),
+    )
+
+
+def reporting(
+    hosts: tuple[settings_mod.Settings, ...], mechanism: str
+) -> tuple[tuple[str, str], ...]:
+    """The programs that tell Neutron or Nova that they live, and where."""
     if mechanism == 'ovn':
         found: tuple[str, ...] = (
             'ovn-controller',
@@ -84,28 +125,110 @@ def reporting(mechanism: str) -> tuple[str, ...]:
         )
     else:
         found = tuple(f'{name}-agent' for name in _AGENTS[mechanism])
-    return (*found, 'nova-conductor', 'nova-scheduler', 'nova-compute')
+    first, *further = hosts
+    return (
+        *(
+            (name, first.hostname)
+            for name in (
+                *found,
+                'nova-conductor',
+                'nova-scheduler',
+                'nova-compute',
+            )
+        ),
+        *(
+            (name, host.hostname)
+            for host in further
+            for name in ('neutron-openvswitch-agent', 'nova-compute')
+        ),
+    )
 
 
 def services(
-    settings: settings_mod.Settings, datapath: str, mechanism: str
+    hosts: tuple[settings_mod.Settings, ...], datapath: str, mechanism: str
 ) -> tuple[service_mod.Service, ...]:
-    """All processes, the ones that others need first."""
+    """All processes, the ones that others need first.
+
+    :param hosts: the settings of each, the first host's first
+    """
+    settings, *further = hosts
     return (
-        *_foundation(settings, datapath),
+        *_foundation(settings),
+        *_host_foundation(settings, datapath),
         *(ovn.services(settings) if mechanism == 'ovn' else ()),
         *_apis(settings),
         *_neutron(settings, mechanism),
         *_nova(settings),
+        *(
+            service
+            for host in further
+            for service in _further_host(host, datapath)
+        ),
+    )
+
+
+def _further_host(
+    settings: settings_mod.Settings, datapath: str
+) -> tuple[service_mod.Service, ...]:
+    """The processes of a further host."""
+    known = {
+        service.name: service
+        for service in (
+            *_host_foundation(settings, datapath),
+            *_neutron(settings, 'ovs'),
+            *_nova(settings),
+        )
+    }
+    return (
+        *(
+            _moved(known[name], settings)
+            for name in (*HOST_FOUNDATION, *_FURTHER_AGENTS)
+        ),
+        _loopback(settings),
+    )
+
+
+def _moved(
+    service: service_mod.Service, settings: settings_mod.Settings
+) -> service_mod.Service:
+    """A process as it is on a further host."""
+    become: tuple[str, ...] = ()
+    if service.user != 'root':
+        group = accounts.primary_group(service.user)
+        become = (
+            *('setpriv', f'--reuid={service.user}', f'--regid={group}'),
+            *('--init-groups', '--'),
+        )
+    return dataclasses.replace(
+        service,
+        name=service.name + settings.suffix,
+        command=' '.join((*settings.within, *become, service.command)),
+        # Only root enters a namespace.
+        user='root',
+        environment={
+            **service.environment,
+            'OVS_RUNDIR': f'{settings.run}/openvswitch',
+        },
+    )
+
+
+def _loopback(settings: settings_mod.Settings) -> service_mod.Service:
+    """What joins the loopback addresses of the first and a further host.
+
+    The control plane listens there and nowhere else.
+    """
+    name = f'loopback{settings.suffix}'
+    return service_mod.Service(
+        name,
+        f'haproxy -f {settings.etc}/{name}.cfg',
+        configuration=(f'{name}.cfg',),
     )
 
 
 def _foundation(
-    settings: settings_mod.Settings, datapath: str
+    settings: settings_mod.Settings,
 ) -> tuple[service_mod.Service, ...]:
     state, run, ports = settings.state, settings.run, settings.ports
-    ovs = run / 'openvswitch'
-    vswitchd = '--disable-system' if datapath == 'netdev' else ''
     return (
         service_mod.Service(
             'mariadb',
@@ -125,6 +248,16 @@ def _foundation(
             environment=rabbitmq_environment(settings),
             configuration=('rabbitmq/rabbitmq.conf',),
         ),
+    )
+
+
+def _host_foundation(
+    settings: settings_mod.Settings, datapath: str
+) -> tuple[service_mod.Service, ...]:
+    state, run, ports = settings.state, settings.run, settings.ports
+    ovs = run / 'openvswitch'
+    vswitchd = '--disable-system' if datapath == 'netdev' else ''
+    return (
         service_mod.Service(
             'ovsdb',
             f'ovsdb-server {state}/openvswitch/conf.db '
@@ -270,7 +403,7 @@ def _neutron(
             'neutron-openvswitch',
             'neutron-openvswitch-agent',
             'root',
-            'neutron/openvswitch_agent.ini',
+            f'neutron/openvswitch_agent{settings.suffix}.ini',
             # It leaves its loop in a second, and then hangs in its exit.
             patience=5,
         ),
@@ -310,6 +443,10 @@ def _nova(settings: settings_mod.Settings) -> tuple[service_mod.Service, ...]:
         service('nova-conductor', control, *_NOVA),
         service('nova-scheduler', control, *_NOVA),
         # One file: rootwrap's filters know that shape of a call alone.
-        service('nova-compute', settings.nova_user, 'nova/nova.conf'),
+        service(
+            'nova-compute',
+            settings.nova_user,
+            f'nova/nova{settings.suffix}.conf',
+        ),
         service('nova-serialproxy', control, *_NOVA),
     )

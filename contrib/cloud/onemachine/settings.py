@@ -17,6 +17,7 @@ file that the command ``cloud`` reads first: CLOUD_FOLDER=/srv/cloud.
 """
 
 import dataclasses
+import ipaddress
 import json
 import os
 import pathlib
@@ -80,11 +81,61 @@ class Settings:
     external_address: str = '10.254.78.1/24'
     # 'ovs' or 'ovn'; '' is what the cloud was made with.
     neutron: str = ''
+    # 1 or 2; 0 is what the cloud was made with.
+    hosts: int = 0
     # '' detects: system (the kernel's module) or netdev (in userspace).
     datapath: str = ''
     demo_subnet: str = '10.77.0.0/24'
     demo_image: str = ''
     ports: Ports = dataclasses.field(default_factory=Ports)
+    # Which host this is about. What is of one host alone follows from it.
+    host: int = 1
+
+    def of_host(self, host: int) -> 'Settings':
+        """The same cloud, seen from one of its hosts."""
+        return dataclasses.replace(self, host=host)
+
+    @property
+    def suffix(self) -> str:
+        """What the names of a further host's processes and files end with."""
+        return '' if self.host == 1 else f'-{self.host}'
+
+    @property
+    def hostname(self) -> str:
+        return os.uname().nodename + self.suffix
+
+    @property
+    def own_address(self) -> str:
+        """What tells the host from others; nothing listens there."""
+        return str(ipaddress.ip_address(self.address) + self.host - 1)
+
+    @property
+    def consoles(self) -> str:
+        """The ports where nova-compute serves consoles, as Nova has them."""
+        begin = 10000 * self.host
+        return f'{begin}:{begin + 999}'
+
+    @property
+    def namespace(self) -> str:
+        """The name of a further host's network namespace."""
+        return f'{self.integration_bridge}{self.suffix}'
+
+    @property
+    def mounts(self) -> pathlib.Path:
+        """The file that is a further host's mount namespace."""
+        return self.folder / 'run' / 'hosts' / str(self.host)
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """What makes a command run on the host."""
+        if self.host == 1:
+            return ()
+        return (
+            'nsenter',
+            f'--net=/run/netns/{self.namespace}',
+            f'--mount={self.mounts}',
+            '--',
+        )
 
     @property
     def venv(self) -> pathlib.Path:
@@ -96,7 +147,7 @@ class Settings:
 
     @property
     def run(self) -> pathlib.Path:
-        return self.folder / 'run'
+        return self._of_host('run')
 
     @property
     def log(self) -> pathlib.Path:
@@ -104,7 +155,11 @@ class Settings:
 
     @property
     def state(self) -> pathlib.Path:
-        return self.folder / 'state'
+        return self._of_host('state')
+
+    def _of_host(self, name: str) -> pathlib.Path:
+        folder = self.folder / name
+        return folder if self.host == 1 else folder / f'host{self.suffix}'
 
     @property
     def engine_socket(self) -> pathlib.Path:
@@ -140,7 +195,7 @@ def _overridden(
     found = {}
     for field in dataclasses.fields(defaults):
         name = prefix + field.name.upper()
-        if name not in environ or field.name == 'ports':
+        if name not in environ or field.name in ('ports', 'host'):
             continue
         kind = type(getattr(defaults, field.name))
         try:
@@ -164,7 +219,7 @@ def _converted(kind: type, text: str) -> typing.Any:
 
 def secrets_of(settings: Settings) -> dict[str, str]:
     """The passwords of the cloud, made when it is asked for them first."""
-    path = settings.state / 'secrets.json'
+    path = settings.of_host(1).state / 'secrets.json'
     known = json.loads(path.read_text()) if path.exists() else {}
     made = {
         name: known.get(name) or secrets.token_urlsafe(18) for name in _SECRETS
