@@ -168,12 +168,12 @@ function need_root {
     ((EUID == 0)) || fail "the stage $1 needs root"
 }
 
-# A cloud that is up already stays up.
+# A cloud that is up already stays up, and gets a second host.
 function cloud_up {
     if ! contrib/cloud/cloud status | grep -q RUNNING; then
         cleanups+=(cloud_down)
     fi
-    contrib/cloud/cloud up
+    contrib/cloud/cloud up --hosts 2
 }
 
 function cloud_down {

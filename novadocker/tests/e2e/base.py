@@ -12,7 +12,6 @@
 
 """A test as the user demo: what it begins with, and what has to be true."""
 
-import os
 from typing import Any
 import uuid
 
@@ -109,9 +108,15 @@ class TestCase(looking.Looking):
 
     def boot(self, image: Any, *networks: Any, **more: Any) -> Any:
         """A server that is ACTIVE."""
-        return self.wait_for_status(
+        server = self.wait_for_status(
             self.request(image, *networks, **more), 'ACTIVE'
         )
+        # Nova waits for Neutron before it says so.
+        self.assertEqual({'ACTIVE'}, self.states_of_ports(server))
+        return server
+
+    def states_of_ports(self, server: Any) -> set[str]:
+        return {port.status for port in self.ports(server)}
 
     def delete(self, server: Any) -> None:
         compute = self.cloud.admin.compute
@@ -128,7 +133,7 @@ class TestCase(looking.Looking):
         for container in containers.values():
             self.assertTrue(container['State']['Running'])
             self.assertFalse(container['HostConfig']['Privileged'])
-        flavor = self.cloud.demo.compute.find_flavor(FLAVOR)
+        flavor = self.show(server).flavor
         self.assertEqual(
             flavor.ram * 1024**2,
             containers['instance']['HostConfig']['Memory'],
@@ -145,9 +150,12 @@ class TestCase(looking.Looking):
 
     def assert_plugged(self, server: Any) -> None:
         """Neutron, the switch and the namespace say the same."""
+        # As with other drivers a reboot does not wait for Neutron's agent.
+        self.wait_for(
+            lambda: self.states_of_ports(server) == {'ACTIVE'}, 'ports', 10
+        )
         ports = self.ports(server)
         interfaces = self.interfaces(server)
-        self.assertEqual({'ACTIVE'}, {port.status for port in ports})
         self.assertEqual(
             {port.id for port in ports},
             {
@@ -177,8 +185,8 @@ class TestCase(looking.Looking):
             mtu = self.cloud.admin.network.get_network(port.network_id).mtu
             [end] = {f'tap{port.id[:11]}'} & outside
             self.assertEqual(mtu, device['mtu'])
-            with open(f'/sys/class/net/{end}/mtu') as found:
-                self.assertEqual(mtu, int(found.read()))
+            found = self.host.run('cat', f'/sys/class/net/{end}/mtu')
+            self.assertEqual(mtu, int(found))
 
     def assert_answers(self, server: Any) -> None:
         address = self.address(server)
@@ -186,19 +194,24 @@ class TestCase(looking.Looking):
 
     def assert_nothing_left(self, server: Any) -> None:
         """No trace of a server that is gone."""
-        self.assertEqual({}, self.containers(server))
-        self.assertEqual([], self.interfaces(server))
         self.assertEqual([], self.ports(server))
-        for device in self._devices.get(server.id, ()):
-            self.assertFalse(os.path.exists(f'/sys/class/net/{device}'))
         # Nova frees it after the server is gone for the API.
         self.wait_for(lambda: not self.allocation(server), 'the allocation')
+        for host in self.cloud.hosts:
+            self.assert_nothing_left_at(host, server)
+
+    def assert_nothing_left_at(self, host: cloud.Host, server: Any) -> None:
+        """No trace of a server that is not, or no longer, on a host."""
+        before, self.host = self.host, host
+        self.assertEqual({}, self.containers(server))
+        self.assertEqual([], self.interfaces(server))
+        for device in self._devices.get(server.id, ()):
+            self.assertFalse(host.has(f'/sys/class/net/{device}'), device)
         link = f'/run/netns/{naming.instance_name(server.id)}'
-        self.assertFalse(os.path.lexists(link), link)
+        self.assertFalse(host.has(link), link)
         self.assert_no_stray_port()
-        self.assertFalse(
-            (self.cloud.state / 'nova' / 'instances' / server.id).exists()
-        )
+        self.assertFalse((host.state / 'nova/instances' / server.id).exists())
+        self.host = before
 
     def assert_no_stray_port(self) -> None:
         """Each port at the switch that names a server has that server."""
@@ -208,6 +221,6 @@ class TestCase(looking.Looking):
         }
         named = {
             dict(entry['external_ids'][1]).get('vm-uuid')
-            for entry in self.cloud.vsctl('list', 'Interface')
+            for entry in self.host.vsctl('list', 'Interface')
         }
         self.assertEqual(set(), named - servers - {None})

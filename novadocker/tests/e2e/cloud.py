@@ -12,6 +12,7 @@
 
 """A real cloud: its commands and its connections."""
 
+import atexit
 from collections.abc import Mapping
 import functools
 import json
@@ -52,30 +53,28 @@ def run(
     return done.stdout
 
 
-class Cloud:
-    """The cloud of contrib/cloud, brought up where it is not."""
+def _environment(*options: str) -> dict[str, str]:
+    words = ' '.join(options)
+    said = run('bash', '-c', f'eval "$({COMMAND} env {words})" && env -0')
+    return dict(
+        line.split('=', 1) for line in said.split('\0') if '=' in line
+    )
 
-    def __init__(self) -> None:
-        run(str(COMMAND), 'up')
-        self.env = self._environment('demo')
-        self.admin = _connection(self._environment('admin'))
-        self.demo = _connection(self.env)
-        self.network = self.demo.network.find_network(NETWORK)
-        self.state = pathlib.Path(self.env['CLOUD_FOLDER']) / 'state'
 
-    @staticmethod
-    def _environment(user: str) -> dict[str, str]:
-        said = run(
-            'bash', '-c', f'eval "$({COMMAND} env --user {user})" && env -0'
-        )
-        return dict(
-            line.split('=', 1) for line in said.split('\0') if '=' in line
-        )
+class Host:
+    """A host of the cloud: its engine, its switch and what it keeps."""
 
-    def openstack(self, *words: str) -> Any:
-        """What the command openstack answers, as the user demo."""
-        said = run('openstack', *words, '--format', 'json', env=self.env)
-        return json.loads(said)
+    def __init__(self, number: int) -> None:
+        self.env = _environment('--host', str(number))
+        self.name = self.env['CLOUD_HOSTNAME']
+        self.state = pathlib.Path(self.env['CLOUD_STATE'])
+        # What the names of its services end with.
+        self.suffix = '' if number == 1 else f'-{number}'
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """Run a command there."""
+        within = self.env['CLOUD_WITHIN'].split()
+        return run(*within, *words, env=self.env, check=check)
 
     def docker(self, *words: str, check: bool = True) -> str:
         return run('docker', *words, env=self.env, check=check)
@@ -89,6 +88,50 @@ class Cloud:
             dict(zip(said['headings'], row, strict=True))
             for row in said['data']
         ]
+
+    def has(self, path: str) -> bool:
+        """Whether a path leads to something there, be it a dead link."""
+        found = self.run('find', path, '-maxdepth', '0', check=False)
+        return bool(found)
+
+
+class Cloud:
+    """The cloud of contrib/cloud, brought up where it is not.
+
+    :ivar hosts: its compute hosts; a server that does not ask for another one
+        is on the first
+    """
+
+    def __init__(self) -> None:
+        run(str(COMMAND), 'up')
+        self.env = _environment('--user', 'demo')
+        self.admin = _connection(_environment())
+        self.demo = _connection(self.env)
+        self.network = self.demo.network.find_network(NETWORK)
+        self.hosts = tuple(
+            Host(number + 1)
+            for number in range(len(list(self.admin.compute.hypervisors())))
+        )
+        self.take_servers(self.hosts[0])
+        atexit.register(self.take_servers, *self.hosts)
+
+    def take_servers(self, *hosts: Host) -> None:
+        """Let Nova choose among these hosts."""
+        names = {host.name for host in hosts}
+        compute = self.admin.compute
+        for service in compute.services(binary='nova-compute'):
+            wanted = 'enabled' if service.host in names else 'disabled'
+            if service.status == wanted:
+                continue
+            if wanted == 'enabled':
+                compute.enable_service(service)
+            else:
+                compute.disable_service(service)
+
+    def openstack(self, *words: str) -> Any:
+        """What the command openstack answers, as the user demo."""
+        said = run('openstack', *words, '--format', 'json', env=self.env)
+        return json.loads(said)
 
     def agents(self) -> set[str]:
         """The programs of Neutron's that do its work here."""

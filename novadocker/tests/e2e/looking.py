@@ -33,6 +33,8 @@ class Looking(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.cloud = cloud.the_cloud()
+        # Where the servers are that the test looks at.
+        self.host = self.cloud.hosts[0]
 
     # Waiting
 
@@ -69,7 +71,9 @@ class Looking(base.BaseTestCase):
         """Wait until nova-compute has reported after now."""
 
         def report() -> Any:
-            found = self.cloud.admin.compute.services(binary='nova-compute')
+            found = self.cloud.admin.compute.services(
+                binary='nova-compute', host=self.host.name
+            )
             return next(iter(found)).updated_at
 
         before = report()
@@ -78,7 +82,7 @@ class Looking(base.BaseTestCase):
     def heartbeat(self) -> str:
         """When Neutron has last heard of the agent that wires ports."""
         found = self.cloud.admin.network.agents(
-            binary='neutron-openvswitch-agent'
+            binary='neutron-openvswitch-agent', host=self.host.name
         )
         return str(next(iter(found)).last_heartbeat_at)
 
@@ -98,23 +102,30 @@ class Looking(base.BaseTestCase):
                 lambda: self.heartbeat() != before, 'word from the agent'
             )
 
+    def compute_process(self) -> int:
+        """The process of nova-compute on the host."""
+        program = f'{self.cloud.env["CLOUD_FOLDER"]}/venv/bin/nova-compute'
+        options = f'--config-file .*/nova{self.host.suffix}.conf'
+        [process] = cloud.run(
+            'pgrep', '--full', f'{program} {options}'
+        ).split()
+        return int(process)
+
     def kill_compute(self) -> None:
         """End nova-compute in the midst of all; supervisor starts it."""
-        program = f'{self.cloud.env["CLOUD_FOLDER"]}/venv/bin/nova-compute'
-        [process] = cloud.run('pgrep', '--full', f'{program} --conf').split()
-        os.kill(int(process), signal.SIGKILL)
+        os.kill(self.compute_process(), signal.SIGKILL)
 
     # Looking
 
     def containers(self, server: Any) -> dict[str, dict[str, Any]]:
         """What the engine has of a server, by role."""
         label = f'{naming.LABEL_INSTANCE}={server.id}'
-        ids = self.cloud.docker(
+        ids = self.host.docker(
             'ps', '--all', '--quiet', '--filter', f'label={label}'
         ).split()
         # One that goes meanwhile is an error, and the others are told.
         found = (
-            json.loads(self.cloud.docker('inspect', *ids, check=False))
+            json.loads(self.host.docker('inspect', *ids, check=False))
             if ids
             else []
         )
@@ -125,7 +136,7 @@ class Looking(base.BaseTestCase):
 
     def interfaces(self, server: Any) -> list[dict[str, Any]]:
         """The server's ports at the switch."""
-        return self.cloud.vsctl(
+        return self.host.vsctl(
             'find', 'Interface', f'external_ids:vm-uuid={server.id}'
         )
 
@@ -135,7 +146,7 @@ class Looking(base.BaseTestCase):
     def within(self, server: Any, *words: str, check: bool = True) -> str:
         """Run a command of the host in a server's network namespace."""
         name = naming.instance_name(server.id)
-        return cloud.run('ip', 'netns', 'exec', name, *words, check=check)
+        return self.host.run('ip', 'netns', 'exec', name, *words, check=check)
 
     def nics(self, server: Any) -> dict[str, dict[str, Any]]:
         """What a server has for a network, by the names inside."""
@@ -172,7 +183,7 @@ class Looking(base.BaseTestCase):
     def inside(self, server: Any, *words: str, check: bool = True) -> str:
         """Run a command in a server."""
         name = naming.instance_name(server.id)
-        return self.cloud.docker('exec', name, *words, check=check)
+        return self.host.docker('exec', name, *words, check=check)
 
     def beside(
         self, *words: str, network: Any = None, check: bool = True

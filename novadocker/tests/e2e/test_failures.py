@@ -47,7 +47,7 @@ class TestFailures(base.TestCase):
                 files=(('only/here', self.name.encode() * 10000),),
             )
         )
-        path = self.cloud.state / 'glance' / 'images' / image.id
+        path = self.host.state / 'glance' / 'images' / image.id
         data = path.read_bytes()
         at = data.index(self.name.encode())
         path.write_bytes(data[:at] + b'E' + data[at + 1 :])

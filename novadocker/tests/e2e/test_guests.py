@@ -167,7 +167,7 @@ class TestGuests(base.TestCase):
         self.wait_for_status(server, 'ACTIVE')
         self.assertEqual(before, self.start_of(server))
         self.assert_running(server)
-        self.cloud.docker('kill', container['Id'])
+        self.host.docker('kill', container['Id'])
         self.wait_for_status(server, 'SHUTOFF', 5)
         [told] = [
             action['message']

@@ -63,7 +63,7 @@ class TestHealing(base.TestCase):
         self.assert_whole_soon('a deleted device')
 
         box = naming.sandbox_name(self.server.id)
-        self.cloud.docker('kill', box)
+        self.host.docker('kill', box)
         self.assert_whole_soon('a killed sandbox')
 
         link = f'/run/netns/{naming.instance_name(self.server.id)}'
@@ -81,7 +81,7 @@ class TestHealing(base.TestCase):
         # The server itself has noticed nothing of all this.
         found = self.containers(self.server)['instance']['State']
         self.assertEqual((process, True), (found['Pid'], found['Running']))
-        self.cloud.docker('rm', '--force', box)
+        self.host.docker('rm', '--force', box)
         self.cloud.demo.compute.reboot_server(self.server, 'HARD')
         self.wait_for_status(self.server, 'ACTIVE')
         self.assert_running(self.server)

@@ -37,7 +37,7 @@ class TestImages(base.TestCase):
 
     def kept(self, image):
         """What the engine has of a Glance image, if anything."""
-        return self.cloud.docker(
+        return self.host.docker(
             'images', '--quiet', naming.image_reference(image.id)
         ).strip()
 

@@ -93,7 +93,9 @@ class TestAttach(base.TestCase):
         self.wait_for(lambda: self.tags(server) == macs, f'{macs}')
 
     def test_the_scheduler_is_told(self):
-        [provider] = self.cloud.admin.placement.resource_providers()
+        [provider] = self.cloud.admin.placement.resource_providers(
+            name=self.host.name
+        )
         found = self.cloud.admin.session.get(
             f'/resource_providers/{provider.id}/traits',
             endpoint_filter={'service_type': 'placement'},
@@ -184,7 +186,7 @@ class TestAttach(base.TestCase):
             (found.device_id, found.binding_host_id, found.binding_vif_type),
         )
         self.assertFalse(
-            self.cloud.vsctl(
+            self.host.vsctl(
                 'find', 'Interface', f'external_ids:iface-id={ours.id}'
             )
         )

@@ -160,10 +160,10 @@ class TestIsolation(NetworkTestCase):
         found = json.loads(
             base.run('ip', '-json', '-4', 'address', 'show', 'scope', 'global')
         )
-        self.host = found[0]['addr_info'][0]['local']
+        self.the_host = found[0]['addr_info'][0]['local']
         # Any tenant may have a subnet with that address.
-        self.cidr = ipaddress.ip_network(f'{self.host}/24', strict=False)
-        free = [str(one) for one in self.cidr if str(one) != self.host]
+        self.cidr = ipaddress.ip_network(f'{self.the_host}/24', strict=False)
+        free = [str(one) for one in self.cidr if str(one) != self.the_host]
         self.pool = {'start': free[100], 'end': free[110]}
         self.free = free[120]
 
@@ -262,7 +262,9 @@ class TestIsolation(NetworkTestCase):
         name = naming.instance_name(server.id)
         nics = {nic['address']: nic for nic in self.nics(server).values()}
         with traffic.echo(None):
-            self.assertTrue(traffic.comes_back(None, self.host, 'udp', 100))
+            self.assertTrue(
+                traffic.comes_back(None, self.the_host, 'udp', 100)
+            )
             for port in self.ports(server):
                 nic = nics[port.mac_address]['ifname']
                 mac = _mac_outside(port)
@@ -273,7 +275,7 @@ class TestIsolation(NetworkTestCase):
             heard = traffic.heard(
                 name,
                 None,
-                traffic.Station(_mac_outside(port), self.host),
+                traffic.Station(_mac_outside(port), self.the_host),
                 device=nics[port.mac_address]['ifname'],
                 me=traffic.Station(
                     port.mac_address, port.fixed_ips[0]['ip_address']

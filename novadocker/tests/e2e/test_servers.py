@@ -164,7 +164,7 @@ class TestServers(base.TestCase):
         found = next(self.cloud.admin.compute.hypervisors(details=True))
         self.assertEqual('docker', found.hypervisor_type)
         engine = json.loads(
-            self.cloud.docker('version', '--format', '{{json .Server}}')
+            self.host.docker('version', '--format', '{{json .Server}}')
         )
         numbers = [
             int(part)

@@ -25,9 +25,8 @@ _NOBODY = '00000000-0000-4000-8000-000000000000'
 class TestStatus(base.TestCase):
     def nova_compute(self):
         """The command of the process, and the user that runs it."""
-        path = self.cloud.state.parent / 'venv' / 'bin' / 'nova-compute'
-        [pid] = base.run('pgrep', '--full', f'{path} --config-file').split()
-        process = pathlib.Path('/proc', pid)
+        path = self.host.state.parent / 'venv' / 'bin' / 'nova-compute'
+        process = pathlib.Path('/proc', str(self.compute_process()))
         words = (process / 'cmdline').read_text().rstrip('\0').split('\0')
         return words[words.index(str(path)) :], process.owner()
 
