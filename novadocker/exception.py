@@ -28,6 +28,8 @@
       FileRefused(path)              is an InvalidInput
       VariableRefused(name)          is an InvalidInput
       CrashDumpRefused(signal)       is a TriggerCrashDumpNotSupported
+      RescueRefused(reason)          is an InstanceNotRescuable
+      RescueLost
       SwitchUnavailable
       GlanceUnavailable
       NovaUnavailable                Nova's conductor does not answer
@@ -193,4 +195,19 @@ class CrashDumpRefused(
     msg_fmt = (
         'The process of the server has no handler for %(signal)s, so that '
         'the kernel would drop it.'
+    )
+
+
+class RescueRefused(NovaDockerException, nova_exception.InstanceNotRescuable):
+    """The server's root file system cannot be had by another container."""
+
+    msg_fmt = 'The server cannot be rescued on this host: %(reason)s.'
+
+
+class RescueLost(NovaDockerException):
+    """What stands in for a rescued server cannot run any more."""
+
+    msg_fmt = (
+        'The sandbox of this server was removed, so that its rescue cannot '
+        'go on. Unrescue the server.'
     )

@@ -22,6 +22,7 @@ from oslo_utils import uuidutils
 from novadocker import exception
 from novadocker.tests.contract import base
 from novadocker.tests.fixtures import images
+from novadocker.virt.docker import guest
 from novadocker.virt.docker import model
 
 State = model.ContainerState
@@ -75,6 +76,28 @@ class ContainersContract(base.ContractTestCase):
             exception.EngineError, self.client.create, self.spec(image.id)
         )
         self.assertEqual(400, error.status)
+
+    def test_root_file_system_of_another_one(self):
+        image = self.image()
+        own = self.client.create(self.spec(image.id))
+        written = model.ContainerFile('/etc/mine', b'me', 0o644, 0, 0)
+        self.client.write_files(own, guest.archive([written]))
+        root = self.client.inspect(own).root
+        other = self.client.create(
+            self.spec(
+                image.id,
+                'b',
+                overlays=(model.OverlayMount(root, '/mnt/instance'),),
+            )
+        )
+        self.assertIsNone(self.client.read_file(other, '/etc/mine'))
+        self.assertEqual(
+            dataclasses.replace(written, path='/mnt/instance/etc/mine'),
+            self.client.read_file(other, '/mnt/instance/etc/mine'),
+        )
+        self.client.start(other)
+        self.client.remove(other)
+        self.assertEqual(written, self.client.read_file(own, '/etc/mine'))
 
     def test_start(self):
         container = self.running()

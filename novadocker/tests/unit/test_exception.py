@@ -94,6 +94,8 @@ class MessagesTestCase(base.BaseTestCase):
             (exception.NetworkSetupFailed(port='p', reason='r'), 'p'),
             (exception.PortNotSupported(port='p', vif_type='hw'), 'hw'),
             (exception.FeatureNotSupported(feature='a disk'), 'a disk'),
+            (exception.RescueRefused(reason='it is btrfs'), 'it is btrfs'),
+            (exception.RescueLost(), 'Unrescue'),
         ):
             self.assertIn(words, str(error))
             self.assertNotIn('%(', str(error))

@@ -105,6 +105,10 @@ class _Server:
         self._warning = functools.partial(findings.warning, subject)
         self._failure = functools.partial(findings.failure, subject)
         self._plug = findings.Repair(findings.Remedy.PLUG, uuid)
+        # Nova does nothing else with a server that is rescued.
+        rescued = server.vm_state == vm_states.RESCUED
+        self._start = 'unrescue' if rescued else 'start'
+        self._restart = 'unrescue' if rescued else 'reboot --hard'
 
     def examine(self) -> Iterator[findings.Finding]:
         yield from self._containers()
@@ -116,18 +120,10 @@ class _Server:
     # Containers
 
     def _containers(self) -> Iterator[findings.Finding]:
-        names = {one.name for one in (self._container, self._sandbox) if one}
-        for one in self._traces.containers:
-            if (
-                one.name not in names
-                and self._server.vm_state not in _TWOFOLD
-            ):
-                yield self._warning(
-                    f'has a container more, {one.name}',
-                    'It is what a repair of the server has left: see that '
-                    'the server has its files, then docker rm --force '
-                    f'{one.name}.',
-                )
+        if self._container and naming.is_rescue(self._container.labels):
+            yield from self._rescued()
+        elif self._server.vm_state not in _TWOFOLD:
+            yield from self._more()
         if self._container is not None:
             yield from self._state(self._container)
             yield from self._joined(self._container)
@@ -135,6 +131,31 @@ class _Server:
             yield self._failure(
                 'has no container: somebody has removed it with its data',
                 f'openstack server rebuild {self._server.uuid}, or delete it.',
+            )
+
+    def _more(self) -> Iterator[findings.Finding]:
+        names = {one.name for one in (self._container, self._sandbox) if one}
+        for one in self._traces.containers:
+            if one.name not in names:
+                yield self._warning(
+                    f'has a container more, {one.name}',
+                    'It is what a repair of the server has left: see that '
+                    'the server has its files, then docker rm --force '
+                    f'{one.name}.',
+                )
+
+    def _rescued(self) -> Iterator[findings.Finding]:
+        uuid = self._server.uuid
+        if all(naming.is_rescue(one.labels) for one in self._traces.data):
+            yield self._failure(
+                'is rescued, and its own container is gone: somebody has '
+                'removed it with its data',
+                f'openstack server delete {uuid}.',
+            )
+        elif self._server.vm_state != vm_states.RESCUED:
+            yield self._warning(
+                f'is {self._server.vm_state} in Nova, and still rescued here',
+                f'openstack server reboot --hard {uuid} ends that.',
             )
 
     def _state(
@@ -146,7 +167,7 @@ class _Server:
                 f'is {vm_state} in Nova, and its container is '
                 f'{container.state} (exit code {container.exit_code})',
                 'See that nova-compute runs, which tells Nova; then '
-                f'openstack server start {uuid}.',
+                f'openstack server {self._start} {uuid}.',
             )
         elif vm_state == vm_states.STOPPED and container.state.alive:
             yield self._warning(
@@ -160,9 +181,10 @@ class _Server:
         """Whether it is in its sandbox, and that is well."""
         again = (
             'It keeps its network while it runs. When that suits: openstack '
-            f'server reboot --hard {self._server.uuid}.'
+            f'server {self._restart} {self._server.uuid}.'
             if container.state.alive
-            else f'openstack server start {self._server.uuid} makes it again.'
+            else f'openstack server {self._start} {self._server.uuid} makes '
+            'it again.'
         )
         if self._sandbox is None:
             yield self._warning('has no sandbox', again)

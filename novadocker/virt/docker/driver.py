@@ -67,6 +67,7 @@ class DockerDriver(driver.ComputeDriver):
         self._lifecycle = house.lifecycle
         self._roster = house.roster
         self._rebuilder = house.rebuilder
+        self._rescuer = house.rescuer
         self._console = house.console
         self._serial = house.serial
         self._images = house.images
@@ -250,6 +251,9 @@ class DockerDriver(driver.ComputeDriver):
     def power_off(
         self, instance: Any, timeout: int = 0, retry_interval: int = 0
     ) -> None:
+        if instance.task_state == task_states.RESCUING:
+            # Nova asks for the rescue when the server has been stopped.
+            self._rescuer.check(instance)
         self._lifecycle.power_off(instance, timeout)
 
     def reboot(
@@ -291,6 +295,22 @@ class DockerDriver(driver.ComputeDriver):
         share_info: Any = None,
     ) -> None:
         self._lifecycle.resume(instance, network_info)
+
+    def rescue(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        image_meta: Any,
+        rescue_password: str,
+        block_device_info: Any,
+        share_info: Any = None,
+    ) -> None:
+        order = guest.Order(image_meta, admin_password=rescue_password)
+        self._rescuer.rescue(context, instance, order, network_info)
+
+    def unrescue(self, context: Any, instance: Any) -> None:
+        self._rescuer.unrescue(instance)
 
     # Ports
 

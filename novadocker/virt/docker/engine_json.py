@@ -81,16 +81,10 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
             },
         },
     }
-    if spec.mounts:
-        host['Mounts'] = [
-            {
-                'Type': 'bind',
-                'Source': mount.source,
-                'Target': mount.target,
-                'ReadOnly': True,
-            }
-            for mount in spec.mounts
-        ]
+    mounts = [_bind(one) for one in spec.mounts]
+    mounts += [_overlay(one, spec.labels) for one in spec.overlays]
+    if mounts:
+        host['Mounts'] = mounts
     if spec.sysctls:
         host['Sysctls'] = dict(spec.sysctls)
     limits = spec.limits
@@ -105,6 +99,40 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
     if limits.pids is not None:
         host['PidsLimit'] = limits.pids
     return host
+
+
+def _bind(mount: model.Mount) -> dict[str, Any]:
+    return {
+        'Type': 'bind',
+        'Source': mount.source,
+        'Target': mount.target,
+        'ReadOnly': True,
+    }
+
+
+def _overlay(
+    mount: model.OverlayMount, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """A volume without a name: the engine removes it with the container.
+
+    It is mounted for as long as the container runs, by the engine itself.
+    """
+    return {
+        'Type': 'volume',
+        'Target': mount.target,
+        'VolumeOptions': {
+            'NoCopy': True,
+            'Labels': dict(labels),
+            'DriverConfig': {
+                'Name': 'local',
+                'Options': {
+                    'type': 'overlay',
+                    'device': 'overlay',
+                    'o': mount.root.options,
+                },
+            },
+        },
+    }
 
 
 def container_summary(row: Mapping[str, Any]) -> model.ContainerSummary:
@@ -139,7 +167,15 @@ def container_info(found: Mapping[str, Any]) -> model.ContainerInfo:
         hostname=config.get('Hostname') or '',
         stop_signal=config.get('StopSignal') or 'SIGTERM',
         restarts=found.get('RestartCount') or 0,
+        root=_root(found.get('GraphDriver') or {}),
     )
+
+
+def _root(storage: Mapping[str, Any]) -> model.Overlay | None:
+    if storage.get('Name') != 'overlay2':
+        return None
+    data = storage['Data']
+    return model.Overlay(data['LowerDir'], data['UpperDir'], data['WorkDir'])
 
 
 def image_info(found: Mapping[str, Any]) -> model.ImageInfo:

@@ -47,6 +47,9 @@ WORKERS = 2
 # something to repair.
 RETRY = 3
 
+# What runs, and does so again when the engine has come back.
+_RUNNING = (vm_states.ACTIVE, vm_states.RESCUED)
+
 Work = Callable[[], None]
 
 
@@ -111,7 +114,7 @@ class Healer:
         # The lock under which nova-compute works on the server itself.
         with lockutils.lock(uuid):
             instance = _instance(uuid)
-            if instance.vm_state != vm_states.ACTIVE or instance.task_state:
+            if instance.vm_state not in _RUNNING or instance.task_state:
                 return False
             if spec.is_job(instance.flavor):
                 return False

@@ -56,7 +56,7 @@ class Guests:
         files = [_file(path, content) for path, content in order.files]
         password = order.admin_password if self._inject_password else None
         if instance.key_data or password:
-            user = self._user(instance, container)
+            user = self._user(instance, order.image_meta, container)
             if user is not None and instance.key_data:
                 files += self._key(container, user, instance.key_data)
             if user is not None and password:
@@ -64,12 +64,14 @@ class Guests:
         if files:
             self._client.write_files(container, guest.archive(files))
 
-    def _user(self, instance: Any, container: str) -> guest.User | None:
+    def _user(
+        self, instance: Any, image_meta: Any, container: str
+    ) -> guest.User | None:
         """The user whom a key and a password are for.
 
         :raises: NoSuchUser if the image has not the one that it names
         """
-        wanted = instance.image_meta.properties.get('os_admin_user')
+        wanted = image_meta.properties.get('os_admin_user')
         passwd = self._client.read_file(container, guest.USERS)
         name = wanted or 'root'
         found = passwd and guest.find_user(passwd.content or b'', name)
@@ -106,7 +108,7 @@ class Guests:
         """
         name = naming.instance_name(instance.uuid)
         try:
-            user = self._user(instance, name)
+            user = self._user(instance, instance.image_meta, name)
         except exception.NoSuchUser:
             user = None
         files = self._password(name, user.name, password) if user else []

@@ -29,6 +29,7 @@ from oslo_log import log as logging
 
 from novadocker import exception
 from novadocker.virt.docker import action_log
+from novadocker.virt.docker import aside
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import config_drive
 from novadocker.virt.docker import guest
@@ -72,6 +73,7 @@ class Rooms:
     obituaries: obituary.Obituaries
     guests: injection.Guests
     drives: config_drive.ConfigDrives
+    asides: aside.Asides
 
 
 @contextlib.contextmanager
@@ -101,6 +103,7 @@ class Lifecycle:
         self._obituaries = rooms.obituaries
         self._guests = rooms.guests
         self._drives = rooms.drives
+        self._asides = rooms.asides
         self._host = host
         self._settings = settings
 
@@ -169,7 +172,9 @@ class Lifecycle:
 
     def reboot(self, instance: Any, network_info: Any, grace: int) -> None:
         """Stop a server's process within ``grace`` seconds, and start it."""
-        self.power_off(instance, grace)
+        with contextlib.suppress(nova_exception.InstanceNotFound):
+            # What was set aside does not run, and can be started.
+            self.power_off(instance, grace)
         self.power_on(instance, network_info)
 
     def create(
@@ -188,49 +193,20 @@ class Lifecycle:
         wanted = spec.server(
             instance, self._host, image, box.id, self._settings
         )
-        name = self._client.create(change(wanted) if change else wanted)
+        wanted = change(wanted) if change else wanted
+        spec.check_command(wanted, image)
+        name = self._client.create(wanted)
         undo.callback(self._client.remove, name)
         return name
 
-    def set_aside(self, uuid: str, why: str, undo: undoing.Undo) -> str | None:
-        """Give the name of a server's container free for another.
-
-        :returns: its name from now on; None if there is no container
-        """
-        name = naming.instance_name(uuid)
-        aside = naming.aside_name(name, self._host, why)
-        try:
-            self._client.rename(name, aside)
-        except exception.ContainerNotFound:
-            return None
-        except exception.ContainerConflict:
-            # What was replaced by this one, and should have been removed.
-            self._client.remove(aside)
-            self._client.rename(name, aside)
-        undo.callback(self._client.rename, aside, name)
-        return aside
-
     def _existing(self, instance: Any, box: sandbox.Sandbox) -> str:
-        with _instance_container(instance) as name:
-            try:
-                found = self._client.inspect(name)
-            except exception.ContainerNotFound:
-                self._put_back(instance.uuid)
-                found = self._client.inspect(name)
+        with _instance_container(instance):
+            found = self._asides.current(instance)
         if found.network == f'container:{box.id}':
             return found.id
+        if naming.is_rescue(found.labels):
+            raise exception.RescueLost
         return self._rebind(instance, found, box)
-
-    def _put_back(self, uuid: str) -> None:
-        """Let a container be the server's again that was set aside.
-
-        For one that was to be replaced when nova-compute ended.
-        """
-        wanted = naming.instance_filter(uuid, self._host)
-        wanted[naming.LABEL_ROLE] = naming.ROLE_INSTANCE
-        for row in self._client.list_containers(wanted):
-            self._client.rename(row.id, naming.instance_name(uuid))
-            return
 
     def _rebind(
         self, instance: Any, old: model.ContainerInfo, box: sandbox.Sandbox
@@ -258,7 +234,7 @@ class Lifecycle:
         }
         image_id = self._client.commit(old.id, repository, tag, runs, False)
         with undoing.Undo(instance) as undo:
-            self.set_aside(instance.uuid, naming.REPLACED, undo)
+            self._asides.set_aside(instance.uuid, naming.REPLACED, undo)
             image = self._client.inspect_image(image_id)
             name = self.create(instance, image, box, undo)
         self._client.remove(old.id)
@@ -375,13 +351,13 @@ class Lifecycle:
                 self._obituaries.forget(uuid)
 
     def _containers(self, uuid: str) -> tuple[list[str], list[str]]:
-        """The ids of a server's containers, and of its sandboxes."""
+        """The ids of a server's containers, and of its sandboxes.
+
+        First comes what has another one's root file system mounted.
+        """
         rows = self._client.list_containers(
             naming.instance_filter(uuid, self._host)
         )
-        boxes = {
-            row.id
-            for row in rows
-            if row.labels[naming.LABEL_ROLE] == naming.ROLE_SANDBOX
-        }
-        return [row.id for row in rows if row.id not in boxes], list(boxes)
+        rows.sort(key=lambda row: not naming.is_rescue(row.labels))
+        boxes = [row.id for row in rows if naming.is_sandbox(row.labels)]
+        return [row.id for row in rows if row.id not in boxes], boxes

@@ -157,10 +157,14 @@ class Mender:
         self._tools.ports.forget(uuid)
 
     def _containers(self, uuid: str) -> tuple[list[str], list[str]]:
-        """The ids of our containers of a server, and of its sandboxes."""
+        """The ids of our containers of a server, and of its sandboxes.
+
+        First comes what has the root file system of another one mounted.
+        """
         rows = self._tools.client.list_containers(
             naming.instance_filter(uuid, self._host)
         )
+        rows.sort(key=lambda row: not naming.is_rescue(row.labels))
         boxes = [row.id for row in rows if naming.is_sandbox(row.labels)]
         return [row.id for row in rows if row.id not in boxes], boxes
 

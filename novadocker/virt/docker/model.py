@@ -90,6 +90,43 @@ class Mount:
 
 
 @dataclasses.dataclass(frozen=True)
+class Overlay:
+    """The directories of the host that a root file system is made of.
+
+    :ivar lower: those that are only read, the uppermost first, with colons
+        between them
+    :ivar upper: that which is written to
+    """
+
+    lower: str
+    upper: str
+    work: str
+
+    @property
+    def options(self) -> str:
+        """How the kernel is told to mount it, and the engine to tell it.
+
+        Without an index, as the engine mounts it for the container itself.
+        """
+        return (
+            f'upperdir={self.upper},workdir={self.work},index=off,'
+            f'lowerdir={self.lower}'
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class OverlayMount:
+    """The root file system of another container in one, to write in.
+
+    The other one must not run: the kernel does not promise anything of one
+    that is mounted twice.
+    """
+
+    root: Overlay
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
 class ContainerFile:
     """A file in a container's root file system.
 
@@ -128,6 +165,7 @@ class ContainerSpec:
     read_only: bool = False
     sysctls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    overlays: tuple[OverlayMount, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +190,8 @@ class ContainerInfo:
     :ivar hostname: its own, or that of the container that it has joined
     :ivar stop_signal: asks its first process to end
     :ivar restarts: how often the engine has started it of its own accord
+    :ivar root: what its root file system is made of; None where the engine's
+        storage driver is not made so
     """
 
     id: str
@@ -172,6 +212,7 @@ class ContainerInfo:
     hostname: str = ''
     stop_signal: str = 'SIGTERM'
     restarts: int = 0
+    root: Overlay | None = None
 
 
 @dataclasses.dataclass(frozen=True)

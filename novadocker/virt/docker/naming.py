@@ -30,12 +30,14 @@ LABEL_HOST = _PREFIX + 'host'
 LABEL_VCPUS = _PREFIX + 'vcpus'
 LABEL_MEMORY_MB = _PREFIX + 'memory-mb'
 LABEL_DISK_GB = _PREFIX + 'disk-gb'
+LABEL_RESCUE = _PREFIX + 'rescue'
 
 ROLE_INSTANCE = 'instance'
 ROLE_SANDBOX = 'sandbox'
 
 # Why a container was set aside.
 REPLACED = 'old'
+RESCUED = 'rescued'
 _NAME = re.compile(r'nova-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})')
 
 IMAGE_REPOSITORY = 'nova-docker/glance'
@@ -140,6 +142,11 @@ def instance_uuid(labels: Mapping[str, str]) -> str | None:
 
 def is_sandbox(labels: Mapping[str, str]) -> bool:
     return labels.get(LABEL_ROLE) == ROLE_SANDBOX
+
+
+def is_rescue(labels: Mapping[str, str]) -> bool:
+    """Whether a container stands in for a server that is rescued."""
+    return LABEL_RESCUE in labels
 
 
 def usage_labels(usage: Usage) -> dict[str, str]:

@@ -34,6 +34,7 @@ class Rebuilder:
         self._images = rooms.images
         self._guests = rooms.guests
         self._drives = rooms.drives
+        self._asides = rooms.asides
         self._lifecycle = servers
         self._host = host
 
@@ -58,7 +59,9 @@ class Rebuilder:
         with self._lifecycle.changing(), undoing.Undo(instance) as undo:
             image = self._images.ensure(context, instance, order.image_meta)
             stopping()
-            old = self._lifecycle.set_aside(uuid, naming.REPLACED, undo)
+            # Of a rescue that Nova knows nothing of any more.
+            self._asides.put_back(uuid)
+            old = self._asides.set_aside(uuid, naming.REPLACED, undo)
             box = self._sandboxes.renewed(instance, undo)
             with self._ports.wired(instance, network_info, box, undo):
                 self._drives.write(instance, network_info, order)

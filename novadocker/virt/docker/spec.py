@@ -29,6 +29,9 @@ MAX_SHARES = 262144
 # Where cloud-init looks for a config drive that is no device.
 CONFIG_DRIVE = '/var/lib/cloud/seed/config_drive'
 
+# Where a server that is rescued finds its own root file system.
+RESCUE_PATH = '/mnt/instance'
+
 # Metadata whose keys begin so are environment variables.
 _VARIABLE = 'env.'
 _VARIABLE_NAME = re.compile('[A-Za-z_][A-Za-z0-9_]*')
@@ -106,12 +109,9 @@ def server(
     It has a terminal and an open standard input, so that an image whose
     command is a shell stays up.
 
-    :raises: CommandRejected if there is nothing to run
+    :raises: CommandRejected
     """
     flavor = instance.flavor
-    command = _command(instance)
-    if command is None and not (image.command or image.entrypoint):
-        raise exception.CommandRejected(reason='the image names no command')
     labels = naming.labels(instance.uuid, naming.ROLE_INSTANCE, host)
     labels |= naming.usage_labels(
         naming.Usage(flavor.vcpus, flavor.memory_mb, flavor.root_gb)
@@ -128,12 +128,34 @@ def server(
             pids=settings.pids_limit,
         ),
         log=settings.log_limits,
-        command=command,
+        command=command(instance.image_meta.properties),
         environment=environment(instance.metadata),
         tty=True,
         capabilities=settings.capabilities,
         mounts=_mounts(instance, settings),
     )
+
+
+def rescue(
+    wanted: model.ContainerSpec, image_meta: Any, root: model.Overlay
+) -> model.ContainerSpec:
+    """The container that runs another image in the place of a server's.
+
+    :param root: what the server's root file system is made of
+    :raises: CommandRejected
+    """
+    return dataclasses.replace(
+        wanted,
+        labels={**wanted.labels, naming.LABEL_RESCUE: RESCUE_PATH},
+        command=command(image_meta.properties),
+        overlays=(model.OverlayMount(root, RESCUE_PATH),),
+    )
+
+
+def check_command(wanted: model.ContainerSpec, image: model.ImageInfo) -> None:
+    """:raises: CommandRejected if there is nothing to run"""
+    if wanted.command is None and not (image.command or image.entrypoint):
+        raise exception.CommandRejected(reason='the image names no command')
 
 
 def environment(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -179,9 +201,12 @@ def crash_signal(flavor: Any) -> str:
     return str(found)
 
 
-def _command(instance: Any) -> tuple[str, ...] | None:
-    """The command that the image's properties give, as a shell splits it."""
-    line = instance.image_meta.properties.get('os_command_line')
+def command(properties: Any) -> tuple[str, ...] | None:
+    """The command that an image's properties give, as a shell splits it.
+
+    :raises: CommandRejected
+    """
+    line = properties.get('os_command_line')
     if not line:
         return None
     try:

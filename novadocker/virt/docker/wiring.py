@@ -24,6 +24,7 @@ from typing import Any
 import nova.conf
 from nova.virt import event as virtevent
 
+from novadocker.virt.docker import aside
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import config_drive
@@ -44,6 +45,7 @@ from novadocker.virt.docker import observed
 from novadocker.virt.docker import pause
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import rebuild
+from novadocker.virt.docker import rescue
 from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import serial_console
@@ -96,6 +98,7 @@ class House:
     lifecycle: lifecycle.Lifecycle
     roster: roster.Roster
     rebuilder: rebuild.Rebuilder
+    rescuer: rescue.Rescuer
     images: images.Images
     image_cache: image_cache.ImageCache
     snapshots: snapshots.Snapshots
@@ -125,6 +128,7 @@ def furnish(
         lifecycle=servers,
         roster=roster.Roster(rooms.observed, rooms.suspensions),
         rebuilder=rebuild.Rebuilder(rooms, servers, host),
+        rescuer=rescue.Rescuer(rooms, servers),
         images=rooms.images,
         image_cache=_image_cache(client, rooms.images, taken, host),
         snapshots=taken,
@@ -170,6 +174,7 @@ def _rooms(
         obituaries=obituaries,
         guests=injection.Guests(client, CONF.docker.inject_password),
         drives=config_drive.ConfigDrives(CONF.instances_path),
+        asides=aside.Asides(client, host),
     )
 
 

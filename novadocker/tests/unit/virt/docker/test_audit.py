@@ -173,6 +173,36 @@ class ContainersTestCase(AuditTestCase):
             )
 
 
+    def rescued(self, *containers, vm_state='rescued'):
+        labels = status.containers()[0].labels | {naming.LABEL_RESCUE: ''}
+        return self.containers(
+            dataclasses.replace(status.containers()[0], labels=labels),
+            status.containers()[1],
+            *containers,
+            server=status.a_server(*self.vifs, vm_state=vm_state),
+        )
+
+    def test_rescued(self):
+        own = status.ended(f'{status.NAME}-rescued')
+        self.assertEqual([], self.rescued(own))
+        for state in ('active', 'error'):
+            self.assert_found(
+                self.rescued(own, vm_state=state),
+                f'is {state} in Nova, and still rescued here',
+            )
+        self.assert_found(
+            self.rescued(), 'its own container is gone', level=Level.FAILURE
+        )
+
+    def test_advice_for_what_is_rescued(self):
+        [found] = self.containers(
+            status.ended(status.NAME),
+            status.containers()[1],
+            server=status.a_server(*self.vifs, vm_state='rescued'),
+        )
+        self.assertIn('openstack server unrescue', found.advice)
+
+
 class NetworkTestCase(AuditTestCase):
     def assert_port(self, found, text):
         self.assert_found(

@@ -16,6 +16,7 @@ from unittest import mock
 
 import fixtures
 import nova.conf
+from nova.compute import task_states
 from nova import exception as nova_exception
 from nova.virt import driver as nova_driver
 from oslotest import base
@@ -153,6 +154,27 @@ class DriverTestCase(base.BaseTestCase):
             for kind, grace in (('SOFT', 33), ('HARD', 0)):
                 self.driver.reboot(None, instance, 'ports', kind)
                 lifecycle.reboot.assert_called_with(instance, 'ports', grace)
+
+    def test_rescue_is_refused_before_the_server_is_stopped(self):
+        self.start()
+        instance = instances.an_instance()
+        with (
+            mock.patch.object(
+                self.driver, '_lifecycle', autospec=True
+            ) as lifecycle,
+            mock.patch.object(
+                self.driver, '_rescuer', autospec=True
+            ) as rescuer,
+        ):
+            rescuer.check.side_effect = exception.RescueRefused(reason='r')
+            self.driver.power_off(instance, 3)
+            lifecycle.power_off.assert_called_once_with(instance, 3)
+
+            instance.task_state = task_states.RESCUING
+            self.assertRaises(
+                exception.RescueRefused, self.driver.power_off, instance, 3
+            )
+            lifecycle.power_off.assert_called_once_with(instance, 3)
 
     def rebuild(self, instance, **arguments):
         self.driver.rebuild(

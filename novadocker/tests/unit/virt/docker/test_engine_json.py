@@ -76,6 +76,32 @@ class ContainerConfigTestCase(base.BaseTestCase):
         self.assertTrue(host['ReadonlyRootfs'])
         self.assertEqual({'net.ipv6.conf.all.accept_ra': '0'}, host['Sysctls'])
 
+    def test_mounts(self):
+        mount = model.OverlayMount(model.Overlay('l1:l2', 'u', 'w'), '/own')
+        host = config(mounts=(model.Mount('/a', '/b'),), overlays=(mount,))
+        bind, volume = host['HostConfig']['Mounts']
+        self.assertEqual(
+            ('bind', '/a', '/b', True),
+            (bind['Type'], bind['Source'], bind['Target'], bind['ReadOnly']),
+        )
+        self.assertEqual(
+            ('volume', '/own'), (volume['Type'], volume['Target'])
+        )
+        # One that has a name would be left when the container is removed.
+        self.assertNotIn('Source', volume)
+        options = volume['VolumeOptions']
+        self.assertTrue(options['NoCopy'])
+        self.assertEqual(SPEC.labels, options['Labels'])
+        self.assertEqual(
+            {
+                'type': 'overlay',
+                'device': 'overlay',
+                'o': 'upperdir=u,workdir=w,index=off,lowerdir=l1:l2',
+            },
+            options['DriverConfig']['Options'],
+        )
+        self.assertNotIn('Mounts', config()['HostConfig'])
+
     def test_limits(self):
         limits = model.Limits(memory=1 << 20, cpus=1.5, cpu_shares=3, pids=9)
         host = config(limits=limits)['HostConfig']
@@ -159,6 +185,43 @@ class AnswersTestCase(base.BaseTestCase):
             ['a=b', 'c=d=e'],
             engine_json.label_filter({'a': 'b', 'c': 'd=e'}),
         )
+
+
+class RootTestCase(base.BaseTestCase):
+    def root(self, storage):
+        found = {
+            'Id': 'a',
+            'Name': '/a',
+            'Image': 'b',
+            'State': dict.fromkeys(
+                (
+                    *('Pid', 'ExitCode', 'OOMKilled', 'Error'),
+                    *('StartedAt', 'FinishedAt'),
+                )
+            )
+            | {'Status': 'exited'},
+            'Config': {'Tty': True},
+            'HostConfig': {'NetworkMode': 'none'},
+            'ResolvConfPath': '',
+            'HostsPath': '',
+        }
+        return engine_json.container_info(found | storage).root
+
+    def test_overlay(self):
+        data = {'LowerDir': 'l', 'UpperDir': 'u', 'WorkDir': 'w'}
+        self.assertEqual(
+            model.Overlay('l', 'u', 'w'),
+            self.root({'GraphDriver': {'Name': 'overlay2', 'Data': data}}),
+        )
+
+    def test_other_storage(self):
+        for storage in (
+            {},
+            {'GraphDriver': None},
+            {'GraphDriver': {'Name': 'vfs', 'Data': None}},
+            {'GraphDriver': {'Name': 'zfs', 'Data': {'Dataset': 'a'}}},
+        ):
+            self.assertIsNone(self.root(storage))
 
 
 class EventTestCase(base.BaseTestCase):

@@ -73,6 +73,11 @@ class HealerTestCase(base.BaseTestCase):
     def test_active_server_runs_again(self):
         self.assertEqual('started', self.heal())
 
+    def test_rescued_server_runs_again(self):
+        self.instance.vm_state = vm_states.RESCUED
+
+        self.assertEqual('started', self.heal())
+
     def test_server_that_is_not_to_run_stays_off(self):
         self.instance.vm_state = vm_states.STOPPED
 

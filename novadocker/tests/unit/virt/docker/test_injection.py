@@ -59,7 +59,8 @@ class GuestsTestCase(base.BaseTestCase):
     def prepared(self, instance, *files, password=None, inject=True, **image):
         name = self.container(instance, **image)
         guests = injection.Guests(self.engine, inject)
-        guests.prepare(instance, name, guest.Order(None, files, password))
+        order = guest.Order(instance.image_meta, files, password)
+        guests.prepare(instance, name, order)
         return lambda path: self.engine.read_file(name, path)
 
     def an_instance(self, key=None, **properties):

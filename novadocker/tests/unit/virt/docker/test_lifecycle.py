@@ -26,6 +26,7 @@ from novadocker.tests.fixtures import fake_engine
 from novadocker.tests.fixtures import images as test_images
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as test_ports
+from novadocker.virt.docker import aside
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import config_drive
 from novadocker.virt.docker import domains
@@ -96,6 +97,7 @@ class LifecycleTestCase(base.BaseTestCase):
             obituaries=self.obituaries,
             guests=injection.Guests(self.engine, True),
             drives=config_drive.ConfigDrives(self.path, self.content),
+            asides=aside.Asides(self.engine, 'host1'),
         )
         self.lifecycle = lifecycle.Lifecycle(
             self.rooms,
@@ -602,12 +604,23 @@ class LifecycleTestCase(base.BaseTestCase):
         """As nova-compute leaves it that ends while it replaces one."""
         self.spawn()
         self.lifecycle.power_off(self.instance, 0)
-        self.lifecycle.set_aside(
+        self.rooms.asides.set_aside(
             self.instance.uuid, 'old', undoing.Undo(self.instance)
         )
         self.assertEqual([], self.roster.uuids())
 
         self.lifecycle.power_on(self.instance, self.vifs)
+
+        self.assertEqual(
+            {self.name: 'running', self.box: 'running'}, self.states()
+        )
+
+    def test_server_that_was_set_aside_is_found_by_a_reboot(self):
+        self.spawn()
+        self.rooms.asides.set_aside(
+            self.instance.uuid, 'old', undoing.Undo(self.instance)
+        )
+        self.lifecycle.reboot(self.instance, self.vifs, 0)
 
         self.assertEqual(
             {self.name: 'running', self.box: 'running'}, self.states()

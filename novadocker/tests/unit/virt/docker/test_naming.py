@@ -67,6 +67,11 @@ class NamesTestCase(base.BaseTestCase):
 
 
 class LabelsTestCase(base.BaseTestCase):
+    def test_rescue(self):
+        labels = naming.labels(UUID, naming.ROLE_INSTANCE, 'host1')
+        self.assertFalse(naming.is_rescue(labels))
+        self.assertTrue(naming.is_rescue(labels | {naming.LABEL_RESCUE: ''}))
+
     def test_instance_is_read_back(self):
         labels = naming.labels(UUID, naming.ROLE_INSTANCE, 'host1')
         self.assertEqual(UUID, naming.instance_uuid(labels))

@@ -20,6 +20,7 @@ from novadocker.tests.fixtures import fake_host
 from novadocker.virt.docker import guest
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import rebuild
+from novadocker.virt.docker import rescue
 
 GONE = fake_host.GONE
 
@@ -107,6 +108,18 @@ class RebuilderTestCase(base.BaseTestCase):
         self.assertEqual(
             f'container:{found.id}',
             self.engine.inspect(self.host.server).network,
+        )
+
+    def test_rescue_that_nova_knows_nothing_of_is_over(self):
+        meta = mock.Mock(properties={})
+        rescue.Rescuer(self.host.rooms, self.host.lifecycle).rescue(
+            None, self.host.instance, guest.Order(meta), self.host.vifs
+        )
+        self.rebuild()
+
+        self.assertEqual(
+            {self.host.server: 'running', self.host.box: 'running'},
+            self.host.states(),
         )
 
     def test_server_that_was_never_built(self):

@@ -192,12 +192,39 @@ class ServerTestCase(base.BaseTestCase):
         )
 
         self.assertRaises(
-            exception.CommandRejected, a_server, an_instance(), bare
+            exception.CommandRejected,
+            spec.check_command,
+            a_server(an_instance(), bare),
+            bare,
         )
+        spec.check_command(a_server(with_command('/x'), bare), bare)
+
+
+class RescueTestCase(base.BaseTestCase):
+    ROOT = model.Overlay('/lower', '/upper', '/work')
+
+    def rescue(self, wanted, rescuer):
+        return spec.rescue(wanted, rescuer.image_meta, self.ROOT)
+
+    def test_has_the_root_file_system_and_says_so(self):
+        wanted = a_server(an_instance())
+        found = self.rescue(wanted, an_instance())
+
         self.assertEqual(
-            ('/x',),
-            a_server(with_command('/x'), bare).command,
+            (model.OverlayMount(self.ROOT, '/mnt/instance'),), found.overlays
         )
+        self.assertFalse(naming.is_rescue(wanted.labels))
+        self.assertTrue(naming.is_rescue(found.labels))
+        self.assertEqual(
+            dataclasses.replace(wanted, labels={}),
+            dataclasses.replace(found, labels={}, overlays=()),
+        )
+
+    def test_runs_what_the_rescue_image_says(self):
+        for command, expected in ((None, None), ('/y z', ('/y', 'z'))):
+            rescuer = with_command(command) if command else an_instance()
+            found = self.rescue(a_server(with_command('/x')), rescuer)
+            self.assertEqual(expected, found.command)
 
 
 class SandboxTestCase(base.BaseTestCase):

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import dataclasses
+
+from nova.compute import vm_states
+from oslotest import base
+
+from novadocker import exception
+from novadocker.tests.fixtures import fake_host
+from novadocker.virt.docker import naming
+from novadocker.virt.docker import undo as undoing
+
+
+class AsidesTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.host = self.useFixture(fake_host.FakeHost())
+        self.asides = self.host.rooms.asides
+        self.host.spawn()
+        self.own, _ = self.host.containers()[self.host.server]
+
+    def set_aside(self, why=naming.RESCUED):
+        undo = undoing.Undo(self.host.instance)
+        return self.asides.set_aside(self.host.uuid, why, undo)
+
+    def stand_in(self, **labels):
+        """Have another container take the server's place."""
+        engine = self.host.engine
+        found = engine.containers[self.own].spec
+        return engine.create(
+            dataclasses.replace(found, labels={**found.labels, **labels})
+        )
+
+    def rescue(self):
+        self.set_aside()
+        return self.stand_in(**{naming.LABEL_RESCUE: '/mnt'})
+
+    def assert_back(self):
+        self.assertEqual(
+            {self.host.server, self.host.box}, set(self.host.containers())
+        )
+        self.assertEqual(self.own, self.host.containers()[self.host.server][0])
+
+    def test_it_has_another_name_until_that_is_taken_back(self):
+        def fail():
+            with undoing.Undo(self.host.instance) as undo:
+                name = self.asides.set_aside(self.host.uuid, 'old', undo)
+                self.assertEqual(
+                    {name, self.host.box}, set(self.host.states())
+                )
+                raise fake_host.GONE
+
+        self.assertRaises(exception.EngineUnavailable, fail)
+        self.assert_back()
+
+    def test_nothing_to_set_aside(self):
+        self.host.engine.remove(self.own)
+        self.assertIsNone(self.set_aside())
+
+    def test_what_was_replaced_goes_for_the_next(self):
+        first, new = self.set_aside('old'), self.stand_in()
+        self.assertEqual(first, self.set_aside('old'))
+        self.assertEqual(new, self.host.containers()[first][0])
+
+    def test_current(self):
+        self.assertEqual(self.own, self.current())
+
+    def current(self):
+        return self.asides.current(self.host.instance).id
+
+    def test_current_was_set_aside(self):
+        self.set_aside()
+        self.assertEqual(self.own, self.current())
+        self.assert_back()
+
+    def test_rescue_is_current_while_nova_says_so(self):
+        rescue = self.rescue()
+        self.host.instance.vm_state = vm_states.RESCUED
+        self.assertEqual(rescue, self.current())
+
+        self.host.instance.vm_state = vm_states.ERROR
+        self.assertEqual(self.own, self.current())
+        self.assert_back()
+
+    def test_nothing_is_current(self):
+        self.host.engine.remove(self.own)
+        self.assertRaises(exception.ContainerNotFound, self.current)
+
+    def test_put_back_twice(self):
+        self.rescue()
+        for _ in range(2):
+            self.asides.put_back(self.host.uuid)
+            self.assert_back()
+
+    def test_put_back_leaves_the_only_one_that_there_is(self):
+        rescue = self.rescue()
+        self.host.engine.remove(self.own)
+        self.asides.put_back(self.host.uuid)
+        self.assertEqual(
+            rescue, self.host.containers()[self.host.server][0]
+        )
