@@ -128,8 +128,8 @@ so that a server takes up to twice as much. Older output is lost.
         'inject_password',
         default=True,
         help="""
-Whether the administrator of a new server gets the password that Nova's answer
-to the request tells.
+Whether the administrator of a new server, and of one that is rescued, gets the
+password that Nova's answer to the request tells.
 
 It becomes the password of ``root``, or of the user whom the image property
 ``os_admin_user`` names, where the image has /etc/shadow. An image that lets

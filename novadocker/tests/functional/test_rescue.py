@@ -44,6 +44,22 @@ TOOLS = images.Image(
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Layered(images.Image):
+    """An image of a base and some layers of little content."""
+
+    more: int = 0
+
+    def layers(self):
+        return [
+            *super().layers(),
+            *(
+                images.tar([(f'layers/{number}', b'')])
+                for number in range(self.more)
+            ),
+        ]
+
+
 class RescueTestCase(base.FunctionalTestCase):
     def boot_with_a_file(self, image=images.SHELL):
         server = self.boot(image)
@@ -275,6 +291,23 @@ class RescueTestCase(base.FunctionalTestCase):
         self.assertEqual(self.own, self.info(server))
         self.recover(server)
         self.assert_back(server)
+
+    def test_image_of_many_layers(self):
+        server = self.boot_with_a_file(Layered(command=('sh',), more=25))
+        self.rescue(server)
+        self.assertEqual(b'mine', self.read(server, '/mnt/instance/etc/mine'))
+        for number in (0, 24):
+            path = f'/mnt/instance/layers/{number}'
+            self.assertEqual(b'', self.read(server, path))
+        self.act(server, 'unrescue', 'ACTIVE')
+        self.assert_back(server)
+
+    def test_image_of_more_layers_than_can_be_mounted(self):
+        server = self.boot_with_a_file(Layered(command=('sh',), more=45))
+        self.rescue(server, 'ERROR')
+        fault = self.wait_for_fault(server)['message']
+        self.assertIn('46 layers', fault)
+        self.assertEqual(self.own, self.info(server))
 
     def fail(self, owner, name, calls=1):
         """Have a function fail at one of its calls, the first is 1."""

@@ -120,17 +120,28 @@ class _Server:
     # Containers
 
     def _containers(self) -> Iterator[findings.Finding]:
-        if self._container and naming.is_rescue(self._container.labels):
+        if self._container is None:
+            yield from self._missing()
+            return
+        if naming.is_rescue(self._container.labels):
             yield from self._rescued()
         elif self._server.vm_state not in _TWOFOLD:
             yield from self._more()
-        if self._container is not None:
-            yield from self._state(self._container)
-            yield from self._joined(self._container)
+        yield from self._state(self._container)
+        yield from self._joined(self._container)
+
+    def _missing(self) -> Iterator[findings.Finding]:
+        uuid = self._server.uuid
+        if self._traces.data:
+            names = ', '.join(one.name for one in self._traces.data)
+            yield self._warning(
+                f'has a container that was set aside, {names}',
+                f'openstack server {self._restart} {uuid} brings it back.',
+            )
         elif self._server.vm_state not in _ANYTHING:
             yield self._failure(
                 'has no container: somebody has removed it with its data',
-                f'openstack server rebuild {self._server.uuid}, or delete it.',
+                f'openstack server rebuild {uuid}, or delete it.',
             )
 
     def _more(self) -> Iterator[findings.Finding]:

@@ -173,6 +173,17 @@ class ContainersTestCase(AuditTestCase):
             )
 
 
+    def test_container_that_was_set_aside(self):
+        aside = status.ended(f'{status.NAME}-old')
+        for state in ('active', 'error'):
+            found = self.containers(
+                aside,
+                status.containers()[1],
+                server=status.a_server(*self.vifs, vm_state=state),
+            )
+            self.assert_found(found, f'was set aside, {aside.name}')
+            self.assertIn('reboot --hard', found[0].advice)
+
     def rescued(self, *containers, vm_state='rescued'):
         labels = status.containers()[0].labels | {naming.LABEL_RESCUE: ''}
         return self.containers(

@@ -15,8 +15,8 @@ import pathlib
 from unittest import mock
 
 import fixtures
-import nova.conf
 from nova.compute import task_states
+import nova.conf
 from nova import exception as nova_exception
 from nova.virt import driver as nova_driver
 from oslotest import base

@@ -16,8 +16,8 @@ from unittest import mock
 from nova.compute import power_state
 from nova.compute import vm_states
 from nova import exception as nova_exception
-from nova import objects
 from nova.network import model as network_model
+from nova import objects
 from oslotest import base
 
 from novadocker import exception
@@ -139,7 +139,7 @@ class RescueTestCase(RescuerTestCase):
         rescuer = self.host.containers()[self.host.server][0]
         removed = []
         with mock.patch.object(
-            self.engine, 'remove', side_effect=removed.append
+            self.engine, 'remove', autospec=True, side_effect=removed.append
         ):
             self.host.lifecycle.destroy(self.instance, self.host.vifs, True)
         self.assertEqual([rescuer, self.own], removed[:2])
@@ -164,6 +164,20 @@ class FailedRescueTestCase(RescuerTestCase):
             self.assertRaises(exception.EngineUnavailable, self.rescue)
 
             self.assertEqual(self.before, self.host.containers())
+
+    def test_engine_that_is_gone_at_once_needs_a_reboot(self):
+        def gone(*args):
+            self.engine.go_down()
+            raise GONE
+
+        self.host.network.plug.side_effect = gone
+        self.assertRaises(exception.EngineUnavailable, self.rescue)
+        self.engine.come_up()
+        self.assertIn(self.aside, self.host.containers())
+
+        self.host.network.plug.side_effect = None
+        self.host.lifecycle.reboot(self.instance, self.host.vifs, 0)
+        self.assertEqual(self.before, self.host.containers())
 
     def test_server_that_did_not_run_is_not_started(self):
         self.instance.power_state = power_state.SHUTDOWN
@@ -242,7 +256,7 @@ class CheckTestCase(RescuerTestCase):
                 found, root=dataclasses.replace(root, lower=lower)
             )
             with mock.patch.object(
-                self.engine, 'inspect', return_value=many
+                self.engine, 'inspect', autospec=True, return_value=many
             ):
                 if fits:
                     self.rescuer.check(self.instance)
