@@ -156,8 +156,8 @@ class RescueTestCase(base.FunctionalTestCase):
 
     def test_image_of_the_users_choice(self):
         server = self.boot_with_a_file()
-        image = self.glance.add(TOOLS, os_command_line='sh')
-        for image in (self.glance.add(TOOLS), image):
+        other = self.glance.add(TOOLS, os_command_line='sh')
+        for image in (self.glance.add(TOOLS), other):
             answer = self.rescue(
                 server, rescue_image_ref=image, adminPass='secret'
             )

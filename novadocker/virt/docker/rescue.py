@@ -23,6 +23,7 @@ from typing import Any
 
 from nova.compute import power_state
 from nova import exception as nova_exception
+from oslo_concurrency import lockutils
 
 from novadocker import exception
 from novadocker.virt.docker import guest
@@ -59,14 +60,7 @@ class Rescuer:
         :returns: what its root file system is made of
         :raises: RescueRefused
         """
-        try:
-            root = self._client.inspect(
-                naming.instance_name(instance.uuid)
-            ).root
-        except exception.ContainerNotFound as exc:
-            raise nova_exception.InstanceNotFound(
-                instance_id=instance.uuid
-            ) from exc
+        root = self._inspect(instance.uuid).root
         if root is None:
             driver = self._client.info().storage_driver
             raise exception.RescueRefused(
@@ -92,20 +86,28 @@ class Rescuer:
 
         The server has been stopped. Where this fails, it is as it was before.
 
-        :raises: RescueRefused, ImageRejected, CommandRejected
+        :raises: RescueRefused, ImageRejected, CommandRejected,
+            InstanceNotFound if it was deleted meanwhile
         """
-        with self._lifecycle.changing(), undoing.Undo(instance) as undo:
+        uuid = instance.uuid
+        with (
+            # Nova holds it in much that it does with a server, not in this.
+            lockutils.lock(uuid),
+            self._lifecycle.changing(),
+            undoing.Undo(instance) as undo,
+        ):
+            self._inspect(uuid)
             if instance.power_state == power_state.RUNNING:
                 undo.callback(self._lifecycle.power_on, instance, network_info)
             # Of a rescue that Nova knows nothing of any more.
-            self._asides.put_back(instance.uuid)
+            self._asides.put_back(uuid)
             change = functools.partial(
                 spec.rescue,
                 image_meta=order.image_meta,
                 root=self.check(instance),
             )
             image = self._images.ensure(context, instance, order.image_meta)
-            self._asides.set_aside(instance.uuid, naming.RESCUED, undo)
+            self._asides.set_aside(uuid, naming.RESCUED, undo)
             box = self._sandboxes.ensure(instance, undo)
             with self._ports.wired(instance, network_info, box, undo):
                 name = self._lifecycle.create(
@@ -123,16 +125,15 @@ class Rescuer:
             in for it is kept then
         """
         uuid = instance.uuid
-        self._obituaries.expect(uuid)
-        with self._lifecycle.changing():
+        with lockutils.lock(uuid), self._lifecycle.changing():
+            self._obituaries.expect(uuid)
             self._asides.put_back(uuid)
-            self._refuse_without_own(uuid)
+            if naming.is_rescue(self._inspect(uuid).labels):
+                raise nova_exception.InstanceNotFound(instance_id=uuid)
             self._lifecycle.power_on(instance, instance.get_network_info())
 
-    def _refuse_without_own(self, uuid: str) -> None:
+    def _inspect(self, uuid: str) -> model.ContainerInfo:
         try:
-            found = self._client.inspect(naming.instance_name(uuid))
+            return self._client.inspect(naming.instance_name(uuid))
         except exception.ContainerNotFound as exc:
             raise nova_exception.InstanceNotFound(instance_id=uuid) from exc
-        if naming.is_rescue(found.labels):
-            raise nova_exception.InstanceNotFound(instance_id=uuid)

@@ -11,6 +11,7 @@
 # under the License.
 
 import dataclasses
+import os
 from unittest import mock
 
 from nova.compute import power_state
@@ -151,7 +152,7 @@ class RescueTestCase(RescuerTestCase):
 class FailedRescueTestCase(RescuerTestCase):
     def test_failure_of_each_step_starts_the_server_again(self):
         for arrange in (
-            lambda: self.engine.fail('inspect', GONE, skip=1),
+            lambda: self.engine.fail('inspect', GONE, skip=2),
             lambda: self.engine.fail('list_containers', GONE),
             lambda: self.engine.fail('rename', GONE),
             lambda: self.engine.fail('create', GONE),
@@ -198,6 +199,23 @@ class FailedRescueTestCase(RescuerTestCase):
         )
         self.assertRaises(exception.ImageRejected, self.rescue)
         self.assertEqual(self.before, self.host.containers())
+
+    def test_server_that_was_deleted_meanwhile_is_not_made_again(self):
+        power_off = self.host.lifecycle.power_off
+
+        def deleted(*args):
+            power_off(*args)
+            self.host.lifecycle.destroy(self.instance, self.host.vifs, True)
+
+        with mock.patch.object(
+            self.host.lifecycle,
+            'power_off',
+            autospec=True,
+            side_effect=deleted,
+        ):
+            self.assertRaises(nova_exception.InstanceNotFound, self.rescue)
+        self.assertEqual({}, self.host.containers())
+        self.assertEqual([], os.listdir(self.host.path))
 
     def test_failure_of_each_step_back_is_made_good_by_a_reboot(self):
         for verb in ('list_containers', 'remove', 'rename', 'start'):
