@@ -16,12 +16,14 @@ import contextlib
 import pathlib
 from unittest import mock
 
+from nova.virt import driver as nova_driver
 from oslo_utils import uuidutils
 import requests
 
 from novadocker.tests.fixtures import images
 from novadocker.tests.fixtures import ovs
 from novadocker.tests.functional import base
+from novadocker.virt.docker import capabilities
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 
@@ -38,6 +40,14 @@ class HostTestCase(base.FunctionalTestCase):
             found['hypervisor_version'],
         )
         self.assertEqual('up', found['state'])
+
+    def test_traits_are_the_capabilities(self):
+        provider = self._get_provider_uuid_by_host(self.host)
+        found = set(self._get_provider_traits(provider))
+        for flag, trait in nova_driver.CAPABILITY_TRAITS_MAP.items():
+            self.assertEqual(
+                capabilities.CAPABILITIES[flag], trait in found, flag
+            )
 
     def test_usage_is_that_of_our_servers(self):
         self.foreign_container()
