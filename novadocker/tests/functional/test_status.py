@@ -93,8 +93,28 @@ class ServersTestCase(StatusTestCase):
         self.boot()
         self.act(self.boot(), 'os-stop', 'SHUTOFF')
         self.act(self.boot(), 'pause', 'PAUSED')
+        self.act(self.boot(), 'rescue', 'RESCUE')
         self.assertEqual([], self.off())
-        self.assertEqual(3, self.look().servers)
+        self.assertEqual(4, self.look().servers)
+
+    def test_rescue_that_nova_knows_nothing_of(self):
+        server = self.boot()
+        own = self.info(server)
+        self.act(server, 'rescue', 'RESCUE')
+        instance = self.instance(server)
+        for state in ('active', 'error'):
+            instance.vm_state = state
+            instance.save()
+            self.assert_found(f'is {state} in Nova, and still rescued here')
+        self.act(server, 'reboot', 'ACTIVE', type='HARD')
+        self.assertEqual([], self.off())
+        self.assertEqual(own.id, self.info(server).id)
+
+        self.client.rename(own.id, f'{own.name}-somewhere')
+        self.assert_found('has a container that was set aside')
+        self.act(server, 'reboot', type='HARD')
+        self.wait_for(lambda: not self.off(), 'it does not come back')
+        self.assertEqual(own.id, self.info(server).id)
 
     def test_ports(self):
         server = self.boot_alone()

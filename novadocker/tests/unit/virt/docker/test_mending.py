@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import dataclasses
 from unittest import mock
 
 from nova import exception as nova_exception
@@ -175,6 +176,22 @@ class MenderTestCase(base.BaseTestCase):
         vifs = self.ports.unplug_all.call_args.args[1]
         self.assertEqual([self.vif['id']], [vif['id'] for vif in vifs])
         self.ports.forget.assert_called_once_with(status.UUID)
+
+    def test_remove_ends_a_rescue_first(self):
+        self.is_deleted()
+        rescuer = self.client.list_containers.return_value[0]
+        self.client.list_containers.return_value.append(
+            dataclasses.replace(
+                rescuer,
+                id='rescuer',
+                labels={**rescuer.labels, naming.LABEL_RESCUE: ''},
+            )
+        )
+        self.assertEqual('', self.mend(Remedy.REMOVE))
+        self.assertEqual(
+            [mock.call(one) for one in ('rescuer', status.NAME, status.BOX)],
+            self.client.remove.mock_calls,
+        )
 
     def test_what_fails_is_told_and_remembered(self):
         """The checkpoint stays, for the next try."""
