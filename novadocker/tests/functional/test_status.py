@@ -110,7 +110,8 @@ class ServersTestCase(StatusTestCase):
         self.assertEqual([], self.off())
         self.assertEqual(own.id, self.info(server).id)
 
-        self.client.rename(own.id, f'{own.name}-somewhere')
+        aside = naming.aside_name(own.name, self.host, naming.REPLACED)
+        self.client.rename(own.id, aside)
         self.assert_found('has a container that was set aside')
         self.act(server, 'reboot', 'ACTIVE', type='HARD')
         self.assertEqual([], self.off())

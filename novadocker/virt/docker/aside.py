@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Containers that others stand in for, for a while or until all is well."""
+"""Containers that make room for another under their name, and come back."""
 
 import contextlib
 from typing import Any
@@ -23,20 +23,23 @@ from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import undo as undoing
 
+# Why one is put aside that is the server again if nothing comes of it. Of two
+# the first is the younger one.
+_FOR_A_WHILE = (naming.RESCUED, naming.REPLACED)
 
-class Asides:
-    """Which of its containers is the server, by its name."""
+
+class Aside:
+    """Those of one Nova host."""
 
     def __init__(self, client: engine.Client, host: str) -> None:
         self._client = client
         self._host = host
 
-    def set_aside(self, uuid: str, why: str, undo: undoing.Undo) -> str | None:
-        """Give the name of a server's container free for another.
+    def put(self, name: str, why: str, undo: undoing.Undo) -> str | None:
+        """Give the name of a container free.
 
         :returns: its name from now on; None if there is no container
         """
-        name = naming.instance_name(uuid)
         aside = naming.aside_name(name, self._host, why)
         try:
             self._client.rename(name, aside)
@@ -50,7 +53,7 @@ class Asides:
         return aside
 
     def current(self, instance: Any) -> model.ContainerInfo:
-        """The container that is the server, which may have been set aside.
+        """The container that is the server, which may have been put aside.
 
         :raises: ContainerNotFound
         """
@@ -60,24 +63,30 @@ class Asides:
             found = self._client.inspect(name)
             if rescued or not naming.is_rescue(found.labels):
                 return found
-        self.put_back(instance.uuid)
+        self.restore(instance.uuid)
         return self._client.inspect(name)
 
-    def put_back(self, uuid: str) -> None:
-        """Let a container be the server again that was set aside.
+    def restore(self, uuid: str) -> None:
+        """Let a server be its own container again.
 
         For one that was to be replaced when nova-compute ended, or that is
         rescued no more: what stands in for it goes. A server that is its own
         container is left as it is.
         """
         name = naming.instance_name(uuid)
-        wanted = naming.instance_filter(uuid, self._host)
-        wanted[naming.LABEL_ROLE] = naming.ROLE_INSTANCE
-        rows = self._client.list_containers(wanted)
-        own = [row for row in rows if not naming.is_rescue(row.labels)]
-        if own and name not in [row.name for row in own]:
-            for row in rows:
-                if row not in own:
-                    self._client.remove(row.id)
-            # The youngest comes first: older ones were to be removed.
-            self._client.rename(own[0].id, name)
+        rows = {
+            row.name: row
+            for row in self._client.list_containers(
+                naming.instance_filter(uuid, self._host)
+            )
+        }
+        there = rows.get(name)
+        if there is not None and not naming.is_rescue(there.labels):
+            return
+        for why in _FOR_A_WHILE:
+            own = rows.get(naming.aside_name(name, self._host, why))
+            if own is not None:
+                if there is not None:
+                    self._client.remove(there.id)
+                self._client.rename(own.id, name)
+                return

@@ -73,7 +73,7 @@ class Rooms:
     obituaries: obituary.Obituaries
     guests: injection.Guests
     drives: config_drive.ConfigDrives
-    asides: aside.Asides
+    aside: aside.Aside
 
 
 @contextlib.contextmanager
@@ -103,7 +103,7 @@ class Lifecycle:
         self._obituaries = rooms.obituaries
         self._guests = rooms.guests
         self._drives = rooms.drives
-        self._asides = rooms.asides
+        self._aside = rooms.aside
         self._host = host
         self._settings = settings
 
@@ -201,7 +201,7 @@ class Lifecycle:
 
     def _existing(self, instance: Any, box: sandbox.Sandbox) -> str:
         with _instance_container(instance):
-            found = self._asides.current(instance)
+            found = self._aside.current(instance)
         if found.network == f'container:{box.id}':
             return found.id
         if naming.is_rescue(found.labels):
@@ -234,7 +234,9 @@ class Lifecycle:
         }
         image_id = self._client.commit(old.id, repository, tag, runs, False)
         with undoing.Undo(instance) as undo:
-            self._asides.set_aside(instance.uuid, naming.REPLACED, undo)
+            self._aside.put(
+                naming.instance_name(instance.uuid), naming.REPLACED, undo
+            )
             image = self._client.inspect_image(image_id)
             name = self.create(instance, image, box, undo)
         self._client.remove(old.id)

@@ -34,7 +34,7 @@ class Rebuilder:
         self._images = rooms.images
         self._guests = rooms.guests
         self._drives = rooms.drives
-        self._asides = rooms.asides
+        self._aside = rooms.aside
         self._lifecycle = servers
         self._host = host
 
@@ -60,8 +60,10 @@ class Rebuilder:
             image = self._images.ensure(context, instance, order.image_meta)
             stopping()
             # Of a rescue that Nova knows nothing of any more.
-            self._asides.put_back(uuid)
-            old = self._asides.set_aside(uuid, naming.REPLACED, undo)
+            self._aside.restore(uuid)
+            old = self._aside.put(
+                naming.instance_name(uuid), naming.REPLACED, undo
+            )
             box = self._sandboxes.renewed(instance, undo)
             with self._ports.wired(instance, network_info, box, undo):
                 self._drives.write(instance, network_info, order)

@@ -49,7 +49,7 @@ class Rescuer:
         self._images = rooms.images
         self._guests = rooms.guests
         self._obituaries = rooms.obituaries
-        self._asides = rooms.asides
+        self._aside = rooms.aside
         self._lifecycle = servers
 
     def check(self, instance: Any) -> model.Overlay:
@@ -100,14 +100,16 @@ class Rescuer:
             if instance.power_state == power_state.RUNNING:
                 undo.callback(self._lifecycle.power_on, instance, network_info)
             # Of a rescue that Nova knows nothing of any more.
-            self._asides.put_back(uuid)
+            self._aside.restore(uuid)
             change = functools.partial(
                 spec.rescue,
                 image_meta=order.image_meta,
                 root=self.check(instance),
             )
             image = self._images.ensure(context, instance, order.image_meta)
-            self._asides.set_aside(uuid, naming.RESCUED, undo)
+            self._aside.put(
+                naming.instance_name(uuid), naming.RESCUED, undo
+            )
             box = self._sandboxes.ensure(instance, undo)
             with self._ports.wired(instance, network_info, box, undo):
                 name = self._lifecycle.create(
@@ -127,7 +129,7 @@ class Rescuer:
         uuid = instance.uuid
         with lockutils.lock(uuid), self._lifecycle.changing():
             self._obituaries.expect(uuid)
-            self._asides.put_back(uuid)
+            self._aside.restore(uuid)
             if naming.is_rescue(self._inspect(uuid).labels):
                 raise nova_exception.InstanceNotFound(instance_id=uuid)
             self._lifecycle.power_on(instance, instance.get_network_info())

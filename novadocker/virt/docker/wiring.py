@@ -174,7 +174,7 @@ def _rooms(
         obituaries=obituaries,
         guests=injection.Guests(client, CONF.docker.inject_password),
         drives=config_drive.ConfigDrives(CONF.instances_path),
-        asides=aside.Asides(client, host),
+        aside=aside.Aside(client, host),
     )
 
 

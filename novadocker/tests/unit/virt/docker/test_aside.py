@@ -21,17 +21,17 @@ from novadocker.virt.docker import naming
 from novadocker.virt.docker import undo as undoing
 
 
-class AsidesTestCase(base.BaseTestCase):
+class AsideTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.host = self.useFixture(fake_host.FakeHost())
-        self.asides = self.host.rooms.asides
+        self.aside = self.host.rooms.aside
         self.host.spawn()
         self.own, _ = self.host.containers()[self.host.server]
 
-    def set_aside(self, why=naming.RESCUED):
+    def put(self, why=naming.RESCUED):
         undo = undoing.Undo(self.host.instance)
-        return self.asides.set_aside(self.host.uuid, why, undo)
+        return self.aside.put(self.host.server, why, undo)
 
     def stand_in(self, **labels):
         """Have another container take the server's place."""
@@ -42,7 +42,7 @@ class AsidesTestCase(base.BaseTestCase):
         )
 
     def rescue(self):
-        self.set_aside()
+        self.put()
         return self.stand_in(**{naming.LABEL_RESCUE: '/mnt'})
 
     def assert_back(self):
@@ -54,7 +54,7 @@ class AsidesTestCase(base.BaseTestCase):
     def test_it_has_another_name_until_that_is_taken_back(self):
         def fail():
             with undoing.Undo(self.host.instance) as undo:
-                name = self.asides.set_aside(self.host.uuid, 'old', undo)
+                name = self.aside.put(self.host.server, 'old', undo)
                 self.assertEqual(
                     {name, self.host.box}, set(self.host.states())
                 )
@@ -63,23 +63,23 @@ class AsidesTestCase(base.BaseTestCase):
         self.assertRaises(exception.EngineUnavailable, fail)
         self.assert_back()
 
-    def test_nothing_to_set_aside(self):
+    def test_nothing_to_put_aside(self):
         self.host.engine.remove(self.own)
-        self.assertIsNone(self.set_aside())
+        self.assertIsNone(self.put())
 
     def test_what_was_replaced_goes_for_the_next(self):
-        first, new = self.set_aside('old'), self.stand_in()
-        self.assertEqual(first, self.set_aside('old'))
+        first, new = self.put('old'), self.stand_in()
+        self.assertEqual(first, self.put('old'))
         self.assertEqual(new, self.host.containers()[first][0])
 
     def test_current(self):
         self.assertEqual(self.own, self.current())
 
     def current(self):
-        return self.asides.current(self.host.instance).id
+        return self.aside.current(self.host.instance).id
 
-    def test_current_was_set_aside(self):
-        self.set_aside()
+    def test_current_was_put_aside(self):
+        self.put()
         self.assertEqual(self.own, self.current())
         self.assert_back()
 
@@ -96,16 +96,22 @@ class AsidesTestCase(base.BaseTestCase):
         self.host.engine.remove(self.own)
         self.assertRaises(exception.ContainerNotFound, self.current)
 
-    def test_put_back_twice(self):
+    def test_restore_twice(self):
         self.rescue()
         for _ in range(2):
-            self.asides.put_back(self.host.uuid)
+            self.aside.restore(self.host.uuid)
             self.assert_back()
 
-    def test_put_back_leaves_the_only_one_that_there_is(self):
+    def test_restore_leaves_the_only_one_that_there_is(self):
         rescue = self.rescue()
         self.host.engine.remove(self.own)
-        self.asides.put_back(self.host.uuid)
+        self.aside.restore(self.host.uuid)
         self.assertEqual(
             rescue, self.host.containers()[self.host.server][0]
         )
+
+    def test_restore_leaves_what_was_put_aside_for_good(self):
+        """Such as the way back of a server that is on another host."""
+        name = self.put('moved')
+        self.aside.restore(self.host.uuid)
+        self.assertEqual({name, self.host.box}, set(self.host.states()))

@@ -97,7 +97,7 @@ class LifecycleTestCase(base.BaseTestCase):
             obituaries=self.obituaries,
             guests=injection.Guests(self.engine, True),
             drives=config_drive.ConfigDrives(self.path, self.content),
-            asides=aside.Asides(self.engine, 'host1'),
+            aside=aside.Aside(self.engine, 'host1'),
         )
         self.lifecycle = lifecycle.Lifecycle(
             self.rooms,
@@ -604,8 +604,8 @@ class LifecycleTestCase(base.BaseTestCase):
         """As nova-compute leaves it that ends while it replaces one."""
         self.spawn()
         self.lifecycle.power_off(self.instance, 0)
-        self.rooms.asides.set_aside(
-            self.instance.uuid, 'old', undoing.Undo(self.instance)
+        self.rooms.aside.put(
+            self.name, 'old', undoing.Undo(self.instance)
         )
         self.assertEqual([], self.roster.uuids())
 
@@ -617,8 +617,8 @@ class LifecycleTestCase(base.BaseTestCase):
 
     def test_server_that_was_set_aside_is_found_by_a_reboot(self):
         self.spawn()
-        self.rooms.asides.set_aside(
-            self.instance.uuid, 'old', undoing.Undo(self.instance)
+        self.rooms.aside.put(
+            self.name, 'old', undoing.Undo(self.instance)
         )
         self.lifecycle.reboot(self.instance, self.vifs, 0)
 
