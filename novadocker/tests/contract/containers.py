@@ -277,6 +277,37 @@ class ContainersContract(base.ContractTestCase):
             self.name('b'),
         )
 
+    def test_update(self):
+        for container in (self.created(), self.running(suffix='b')):
+            wanted = model.Limits(memory=48 << 20, cpus=1.5, cpu_shares=512)
+            self.client.update(container, wanted)
+            self.assertEqual(
+                dataclasses.replace(wanted, pids=64),
+                self.client.inspect(container).limits,
+            )
+
+    def test_update_of_a_missing_container(self):
+        self.assertRaises(
+            exception.ContainerNotFound,
+            self.client.update,
+            self.name(),
+            model.Limits(memory=48 << 20),
+        )
+
+    def test_size(self):
+        container = self.created()
+        before = self.client.size(container)
+        self.client.write_files(
+            container, images.tar([('new', b'x' * 100000)])
+        )
+        self.assertLess(100000, before)
+        self.assertEqual(before + 100000, self.client.size(container))
+
+    def test_size_of_a_missing_container(self):
+        self.assertRaises(
+            exception.ContainerNotFound, self.client.size, self.name()
+        )
+
     def test_remove(self):
         for container in (
             self.created(suffix='a'),

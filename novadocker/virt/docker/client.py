@@ -47,28 +47,6 @@ LOG_SIZE = 1024**2
 # one needs some size.
 TERMINAL_SIZE = (24, 80)
 
-# Bytes that are sent at a time. The SDK copies them into a buffer of its own,
-# and one of a mebibyte would be new memory of the kernel's each time.
-_PIECE = 1 << 18
-
-
-class _Source:
-    """The chunks of an archive, and the error that broke them off."""
-
-    def __init__(self, archive: Iterable[bytes]) -> None:
-        self._archive = archive
-        self.error: Exception | None = None
-
-    def __iter__(self) -> Iterator[memoryview]:
-        try:
-            for chunk in self._archive:
-                # None is empty: requests would end a chunked upload there.
-                for start in range(0, len(chunk), _PIECE):
-                    yield memoryview(chunk)[start : start + _PIECE]
-        except Exception as exc:
-            self.error = exc
-            raise
-
 
 class EventStream:
     """The engine's events, until closed or until the engine goes away."""
@@ -191,6 +169,16 @@ class Client:
         with connection.translated():
             self._api().rename(container, name)
 
+    def update(self, container: str, limits: model.Limits) -> None:
+        """Give a container other limits, but for that of its processes.
+
+        :raises: ContainerNotFound
+        """
+        with connection.translated():
+            self._api().update_container(
+                container, **engine_json.update(limits)
+            )
+
     def remove(self, container: str) -> None:
         """Kill and remove a container; one that is gone is success."""
         with (
@@ -214,6 +202,20 @@ class Client:
         with connection.translated():
             rows = self._api().containers(all=True, filters=filters)
         return [engine_json.container_summary(row) for row in rows]
+
+    def size(self, container: str) -> int:
+        """Bytes of all files of a container, those of its image included.
+
+        Sparse files count as if they were full.
+
+        :raises: ContainerNotFound
+        """
+        with connection.translated():
+            found = self._api().inspect_container(container)['Id']
+            rows = self._api(LAYER_TIMEOUT).containers(
+                all=True, size=True, filters={'id': found}
+            )
+        return int(rows[0]['SizeRootFs']) if rows else 0
 
     def logs(self, container: str, lines: int) -> bytes:
         """The last lines that the container's processes have written.
@@ -338,7 +340,7 @@ class Client:
         An exception raised by ``archive`` itself comes through unchanged;
         the engine keeps nothing of an archive that ends before its time.
         """
-        source = _Source(archive)
+        source = connection.Source(archive)
         try:
             with connection.translated():
                 answer = self._api(LAYER_TIMEOUT).load_image(iter(source))

@@ -16,6 +16,7 @@ The one module that knows the Docker SDK. Only the low-level APIClient is
 used: the SDK's objects make several requests for what is one verb.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 import threading
@@ -41,6 +42,28 @@ MIN_DOCKER_API_VERSION = '1.41'
 # The engine wants keys by which one leaves a terminal, and keeps the first of
 # them back until it knows. Its own first one is that of a shell's history.
 NO_DETACH = 'ctrl-^,ctrl-_,ctrl-^,ctrl-_'
+
+# Bytes that are sent at a time. The SDK copies them into a buffer of its own,
+# and one of a mebibyte would be new memory of the kernel's each time.
+_PIECE = 1 << 18
+
+
+class Source:
+    """The chunks of an archive, and the error that broke them off."""
+
+    def __init__(self, archive: Iterable[bytes]) -> None:
+        self._archive = archive
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[memoryview]:
+        try:
+            for chunk in self._archive:
+                # None is empty: requests would end a chunked upload there.
+                for start in range(0, len(chunk), _PIECE):
+                    yield memoryview(chunk)[start : start + _PIECE]
+        except Exception as exc:
+            self.error = exc
+            raise
 
 
 @contextlib.contextmanager

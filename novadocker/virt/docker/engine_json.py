@@ -101,6 +101,25 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
     return host
 
 
+def update(limits: model.Limits) -> dict[str, Any]:
+    """Other limits for a container, as the SDK's verb takes them.
+
+    The number of processes is not among what that knows.
+    """
+    found: dict[str, Any] = {}
+    if limits.memory is not None:
+        found |= {
+            'mem_limit': limits.memory,
+            'memswap_limit': limits.memory,
+        }
+    if limits.cpus is not None:
+        found['cpu_period'] = _CPU_PERIOD
+        found['cpu_quota'] = int(limits.cpus * _CPU_PERIOD)
+    if limits.cpu_shares is not None:
+        found['cpu_shares'] = limits.cpu_shares
+    return found
+
+
 def _bind(mount: model.Mount) -> dict[str, Any]:
     return {
         'Type': 'bind',
@@ -167,7 +186,18 @@ def container_info(found: Mapping[str, Any]) -> model.ContainerInfo:
         hostname=config.get('Hostname') or '',
         stop_signal=config.get('StopSignal') or 'SIGTERM',
         restarts=found.get('RestartCount') or 0,
+        limits=_limits(found['HostConfig']),
         root=_root(found.get('GraphDriver') or {}),
+    )
+
+
+def _limits(host: Mapping[str, Any]) -> model.Limits:
+    quota = host.get('CpuQuota') or 0
+    return model.Limits(
+        memory=host.get('Memory') or None,
+        cpus=quota / _CPU_PERIOD if quota > 0 else None,
+        cpu_shares=host.get('CpuShares') or None,
+        pids=host.get('PidsLimit') or None,
     )
 
 
@@ -191,6 +221,7 @@ def image_info(found: Mapping[str, Any]) -> model.ImageInfo:
         entrypoint=tuple(config.get('Entrypoint') or ()),
         command=tuple(config.get('Cmd') or ()),
         config=config,
+        layers=tuple((found.get('RootFS') or {}).get('Layers') or ()),
     )
 
 

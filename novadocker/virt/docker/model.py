@@ -212,6 +212,7 @@ class ContainerInfo:
     hostname: str = ''
     stop_signal: str = 'SIGTERM'
     restarts: int = 0
+    limits: Limits = Limits()
     root: Overlay | None = None
 
 
@@ -223,6 +224,8 @@ class ImageInfo:
     :ivar command: whether the image says what to run
     :ivar config: all that it says of how to run it, in the engine's words;
         empty in a list
+    :ivar layers: the digests of its layers, uncompressed, lowest first;
+        none in a list
     """
 
     id: str
@@ -235,6 +238,7 @@ class ImageInfo:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    layers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

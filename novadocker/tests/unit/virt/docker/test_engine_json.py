@@ -111,6 +111,22 @@ class ContainerConfigTestCase(base.BaseTestCase):
         self.assertEqual(3, host['CpuShares'])
         self.assertEqual(9, host['PidsLimit'])
 
+    def test_other_limits(self):
+        """Those are as they would be for a new container."""
+        limits = model.Limits(memory=1 << 20, cpus=1.5, cpu_shares=7, pids=9)
+        made = config(limits=limits)['HostConfig']
+        self.assertEqual(
+            {
+                'mem_limit': made['Memory'],
+                'memswap_limit': made['MemorySwap'],
+                'cpu_period': made['CpuPeriod'],
+                'cpu_quota': made['CpuQuota'],
+                'cpu_shares': made['CpuShares'],
+            },
+            engine_json.update(limits),
+        )
+        self.assertEqual({}, engine_json.update(model.Limits()))
+
     def test_no_limits(self):
         host = config()['HostConfig']
         for key in ('Memory', 'CpuQuota', 'CpuShares', 'PidsLimit'):
