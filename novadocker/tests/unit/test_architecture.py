@@ -62,6 +62,7 @@ _PURE = [
     for name in (
         'archive',
         'audit',
+        'below',
         'compression',
         'contents',
         'findings',

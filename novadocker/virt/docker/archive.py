@@ -29,6 +29,7 @@ import hashlib
 import itertools
 
 from novadocker import exception
+from novadocker.virt.docker import below as below_mod
 from novadocker.virt.docker import compression
 from novadocker.virt.docker import contents
 from novadocker.virt.docker import image_config
@@ -112,6 +113,8 @@ class Archive:
     engine's load that has one image, no tag and no name from outside.
 
     :param rewrite: changes the config of an image that is trusted
+    :param below: an image below it, whose layers are left out, and may be
+        missing
     """
 
     def __init__(
@@ -119,11 +122,13 @@ class Archive:
         chunks: Iterable[bytes],
         rules: Rules,
         rewrite: Callable[[bytes], bytes] | None = None,
+        below: below_mod.Below | None = None,
     ) -> None:
         self._chunks = iter(chunks)
         self._rules = rules
         self._rewrite = rewrite
-        self._contents = contents.Contents()
+        self._below = below or below_mod.Below()
+        self._contents = contents.Contents(self._below.layers)
         self._held = 0
         self._unpacked = 0
         self._image: Image | None = None
@@ -211,6 +216,12 @@ class Archive:
         plain = tar_stream.is_header(head)
         kind = None if plain else compression.kind_of(head)
         if plain or kind:
+            known = self._below.recognised(
+                member.name, self._contents.documents
+            )
+            if known is not None:
+                self._contents.layers[member.name] = known
+                return
             pieces = itertools.chain((head,), reader.content())
             yield from self._layer(member.name, member.size, kind, pieces)
             return

@@ -13,6 +13,7 @@
 
 """What was in an archive, and the one image that its documents make of it."""
 
+from collections.abc import Mapping
 import dataclasses
 import re
 
@@ -50,7 +51,9 @@ class Contents:
     :ivar links: what leads to another member
     """
 
-    def __init__(self) -> None:
+    def __init__(self, absent: Mapping[str, Layer] | None = None) -> None:
+        """:param absent: layers that need not be there, by their names"""
+        self._absent = absent or {}
         self.layers: dict[str, Layer] = {}
         self.documents: dict[str, bytes] = {}
         self.links: dict[str, str] = {}
@@ -132,7 +135,8 @@ class Contents:
         return content
 
     def _layer_at(self, path: str) -> Layer:
-        layer = self.layers.get(self._resolved(path))
+        name = self._resolved(path)
+        layer = self.layers.get(name) or self._absent.get(name)
         if layer is None:
             raise compression.BadArchive(
                 f'its layer {ascii(path[:100])} is not there or no tar archive'

@@ -24,6 +24,7 @@ from novadocker import exception
 from novadocker.tests.fixtures import archives
 from novadocker.tests.fixtures import streams
 from novadocker.virt.docker import archive
+from novadocker.virt.docker import below
 
 
 class AcceptedTestCase(base.BaseTestCase):
@@ -241,3 +242,51 @@ class RefusedTestCase(base.BaseTestCase):
         found = archive.Archive(streams.cut(archives.good()), rules)
         next(iter(found))
         self.assertRaises(RuntimeError, getattr, found, 'image')
+
+
+class BelowTestCase(base.BaseTestCase):
+    """Layers that both ends have."""
+
+    def setUp(self):
+        super().setUp()
+        self.diff_ids = [
+            f'sha256:{archives.digest(one)}' for one in archives.LAYERS
+        ]
+
+    def filtered(self, data, diff_ids):
+        found = archive.Archive(
+            streams.cut(data),
+            streams.rules(),
+            below=below.Below(diff_ids),
+        )
+        return b''.join(found), found.image
+
+    def test_left_out_and_not_missed(self):
+        data = archives.tar(archives.oci(also_docker=True))
+        for count in range(1, len(self.diff_ids) + 1):
+            known = self.diff_ids[:count]
+            output, image = self.filtered(data, known)
+            layers = [
+                name
+                for name in streams.contents(output)
+                if name.endswith('.tar')
+            ]
+            self.assertEqual(len(self.diff_ids) - count, len(layers))
+            _, same = self.filtered(output, known)
+            self.assertEqual(image.id, same.id)
+            self.assertEqual(
+                [f'below/{number}.tar' for number in range(1, count + 1)],
+                list(same.layers[:count]),
+            )
+
+    def test_missed_without_the_image_below(self):
+        data = archives.tar(archives.oci(also_docker=True))
+        output, _ = self.filtered(data, self.diff_ids[:2])
+        for known in ([], self.diff_ids[:1], self.diff_ids[1::-1]):
+            self.assertRaises(
+                exception.ImageRejected, self.filtered, output, known
+            )
+
+    def test_unknown_names_travel(self):
+        output, _ = self.filtered(archives.good(), self.diff_ids)
+        self.assertEqual(list(archives.LAYERS), streams.layers_of(output))

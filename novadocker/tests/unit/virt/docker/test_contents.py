@@ -107,6 +107,22 @@ class ContentsTestCase(base.BaseTestCase):
         noted.links['elsewhere.tar'] = path
         self.assertIn('circle', self.refused(noted))
 
+    def test_layer_that_need_not_be_there(self):
+        members = archives.saved()
+        whole = of(members)
+        path = next(iter(whole.layers))
+        known = whole.layers[path]
+        noted = contents.Contents({path: known})
+        noted.documents = whole.documents
+        noted.layers = dict(whole.layers)
+        del noted.layers[path]
+        _, layers = noted.image(archives.MACHINE)
+        self.assertIs(known, layers[0])
+        # One that no image names is no surplus.
+        noted = of(members)
+        noted._absent = {'below/1.tar': known}
+        self.assertEqual(3, len(noted.image(archives.MACHINE)[1]))
+
     def test_names_by_digest(self):
         digest = archives.digest(b'x')
         for name in (f'blobs/sha256/{digest}', f'{digest}.json', 'any/name'):
