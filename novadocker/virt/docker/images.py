@@ -41,6 +41,7 @@ from novadocker.virt.docker import last_use
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import shared_directory
+from novadocker.virt.docker import transfer
 
 LOG = logging.getLogger(__name__)
 
@@ -116,9 +117,12 @@ class Images:
             image_check.check_disk(instance.flavor, found.size)
         return found
 
-    def fetch(self, context: Any, image_id: str) -> bool:
-        """Have an image in the engine before any server asks for it.
+    def fetch(
+        self, context: Any, image_id: str, instance: Any = None
+    ) -> bool:
+        """Have an image in the engine before any server is made of it.
 
+        :param instance: the server that it is for, None for none
         :returns: whether it had to be downloaded
         :raises: ImageRejected, Glance's errors
         """
@@ -126,7 +130,7 @@ class Images:
         self._check(objects.ImageMeta.from_dict(found))
         if self._find(image_id) is not None:
             return False
-        self._fly(context, None, image_id)
+        self._fly(context, instance, image_id)
         return True
 
     def give_up(self, image_id: str, min_age: float) -> None:
@@ -235,6 +239,15 @@ class Images:
         filtered = archive.Archive(
             chunks, self.rules(record.image_id, record.size)
         )
+        return self.load(filtered, naming.image_reference(record.image_id))
+
+    def load(
+        self, filtered: archive.Archive, reference: str
+    ) -> model.ImageInfo:
+        """Have the engine take an image, under a name of ours.
+
+        :raises: ImageRejected
+        """
         references = self._client.load(filtered)
         image = filtered.image
         if references != (image.id,):
@@ -243,11 +256,10 @@ class Images:
                 f'loaded {", ".join(references)} from an image that is '
                 f'{image.id}',
             )
-        return self._named(image.id, record.image_id)
+        return self._named(image.id, reference)
 
-    def _named(self, engine_id: str, image_id: str) -> model.ImageInfo:
+    def _named(self, engine_id: str, reference: str) -> model.ImageInfo:
         """Give a loaded image the name by which it is found."""
-        reference = naming.image_reference(image_id)
         try:
             self._client.tag(engine_id, reference)
             return self._client.inspect_image(reference)
@@ -272,6 +284,30 @@ class Images:
             size=size,
         )
 
+    def upload(
+        self,
+        context: Any,
+        image_id: str,
+        metadata: dict[str, Any],
+        filtered: archive.Archive,
+    ) -> int:
+        """Give a Glance image its data.
+
+        :param metadata: changes to its record
+        :returns: how many bytes these are
+        :raises: Glance's errors; CouldNotUploadImage if Glance has not got
+            what was sent
+        """
+        body = transfer.Readable(iter(filtered))
+        answer = self.image_api.update(
+            context, image_id, {'status': 'active'} | metadata, data=body
+        )
+        # Nova's client sends a body again that a broken connection has
+        # taken half of: Glance then has the other half.
+        if not body.complete or answer.get('size') != body.size:
+            raise nova_exception.CouldNotUploadImage(image_id=image_id)
+        return body.size
+
     def keep(self, image: archive.Image, image_id: str) -> None:
         """Have the engine know what was uploaded as what it would download.
 
@@ -280,7 +316,7 @@ class Images:
         """
         try:
             self._client.load([archive.finish(image.config, image.layers)])
-            self._named(image.id, image_id)
+            self._named(image.id, naming.image_reference(image_id))
             self._last_use.note(image_id)
         except exception.NovaDockerException as exc:
             LOG.info(

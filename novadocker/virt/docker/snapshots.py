@@ -33,7 +33,6 @@ from novadocker.virt.docker import image_check
 from novadocker.virt.docker import image_config
 from novadocker.virt.docker import images
 from novadocker.virt.docker import naming
-from novadocker.virt.docker import transfer
 from novadocker.virt.docker import undo as undoing
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class Snapshots:
             # Nova does the same, but not for a server that is shelved.
             undo.callback(self._delete, context, image_id)
             update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
-            with self._committed(instance, image_id) as run:
+            with self.committed(instance, image_id) as run:
                 update_task_state(
                     task_state=task_states.IMAGE_UPLOADING,
                     expected_state=task_states.IMAGE_PENDING_UPLOAD,
@@ -89,7 +88,7 @@ class Snapshots:
             self._images.image_api.delete(context, image_id)
 
     @contextlib.contextmanager
-    def _committed(
+    def committed(
         self, instance: Any, image_id: str
     ) -> Iterator[image_config.Json]:
         """An engine image of the server, for a while.
@@ -132,20 +131,12 @@ class Snapshots:
             rules,
             rewrite=functools.partial(image_config.cleaned, run=run),
         )
-        body = transfer.Readable(iter(filtered))
-        answer = self._images.image_api.update(
-            context,
-            image_id,
-            _metadata(instance, rules.machine),
-            data=body,
+        size = self._images.upload(
+            context, image_id, _metadata(instance, rules.machine), filtered
         )
-        # Nova's client sends a body again that a broken connection has
-        # taken half of: Glance then has the other half.
-        if not body.complete or answer.get('size') != body.size:
-            raise nova_exception.CouldNotUploadImage(image_id=image_id)
         LOG.info(
             'Uploaded %d bytes as image %s',
-            body.size,
+            size,
             image_id,
             instance=instance,
         )
@@ -164,7 +155,6 @@ def _metadata(instance: Any, machine: str) -> dict[str, Any]:
     if command:
         properties['os_command_line'] = command
     return {
-        'status': 'active',
         'container_format': image_check.CONTAINER_FORMATS[0],
         'disk_format': image_check.DISK_FORMAT,
         'properties': properties,
