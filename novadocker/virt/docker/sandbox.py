@@ -145,7 +145,9 @@ class Sandboxes:
             found = self._client.inspect(container)
         except exception.ContainerNotFound:
             return None
-        return found if found.state.alive else None
+        # Another Nova host of the same engine may have the name.
+        ours = found.labels.get(naming.LABEL_HOST) == self._host
+        return found if ours and found.state.alive else None
 
     def write_names(
         self, sandbox: Sandbox, instance: Any, network_info: Any

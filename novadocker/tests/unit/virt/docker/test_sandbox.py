@@ -167,6 +167,14 @@ class SandboxesTestCase(base.BaseTestCase):
         self.engine.end(server)
         self.assertFalse(self.sandboxes.in_use(self.instance.uuid))
 
+    def test_what_another_host_has_under_the_name_is_not_ours(self):
+        self.a_server()
+        elsewhere = sandbox.Sandboxes(
+            self.engine, 'host2', 'x86_64', SETTINGS, self.domains
+        )
+        self.assertFalse(elsewhere.in_use(self.instance.uuid))
+        self.assertIsNone(elsewhere.find(self.instance.uuid))
+
     def a_server(self):
         """A server that runs in the sandbox."""
         self.box = self.sandboxes.create(self.instance, undoing.Undo(None))
@@ -175,7 +183,9 @@ class SandboxesTestCase(base.BaseTestCase):
             model.ContainerSpec(
                 name=name,
                 image=pause.sandbox_image('x86_64').id,
-                labels={},
+                labels=naming.labels(
+                    self.instance.uuid, naming.ROLE_INSTANCE, 'host1'
+                ),
                 network=f'container:{self.box.id}',
                 limits=model.Limits(),
                 log=model.LogLimits(size=65536, files=2),
