@@ -49,6 +49,17 @@ def _node() -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, nova.conf.CONF.host))
 
 
+class _Pieces:
+    """A file that is written to in pieces, as Glance's client does it."""
+
+    def __init__(self, target):
+        self._target = target
+
+    def write(self, data):
+        for at in range(0, len(data), 1 << 20):
+            self._target.write(data[at : at + (1 << 20)])
+
+
 class Glance(nova_fixtures.GlanceFixture):
     """Nova's double of Glance, that also keeps what is uploaded.
 
@@ -97,9 +108,10 @@ class Glance(nova_fixtures.GlanceFixture):
             context, {'status': 'queued', 'size': 0} | metadata, data
         )
 
-    def download(self, context, image_id, *args, **kwargs):
+    def download(self, context, image_id, data=None, **kwargs):
         self.downloads.append(image_id)
-        return super().download(context, image_id, *args, **kwargs)
+        target = data and _Pieces(data)
+        return super().download(context, image_id, data=target, **kwargs)
 
     def detail(self, context, filters=None, **_):
         """The images with these properties, the youngest first."""

@@ -52,6 +52,37 @@ class Aside:
         undo.callback(self._client.rename, aside, name)
         return aside
 
+    def put_both(self, uuid: str, why: str, undo: undoing.Undo) -> None:
+        """Put a server aside, with its sandbox."""
+        for name in (naming.sandbox_name(uuid), naming.instance_name(uuid)):
+            self.put(name, why, undo)
+
+    def put_back(self, uuid: str, why: str) -> None:
+        """Let what was put aside for this reason be the server's again.
+
+        What was not, or is not there, is left alone.
+        """
+        rows = self._client.list_containers(
+            naming.instance_filter(uuid, self._host)
+        )
+        there = {row.name for row in rows}
+        for name in (naming.instance_name(uuid), naming.sandbox_name(uuid)):
+            aside = naming.aside_name(name, self._host, why)
+            if aside in there and name not in there:
+                self._client.rename(aside, name)
+
+    def servers(self, why: str) -> list[str]:
+        """Those whose container is aside for this reason."""
+        rows = self._client.list_containers(
+            naming.host_filter(self._host, naming.ROLE_INSTANCE)
+        )
+        return [
+            uuid
+            for row in rows
+            if (uuid := naming.instance_uuid(row.labels)) is not None
+            and row.name
+            == naming.aside_name(naming.instance_name(uuid), self._host, why)
+        ]
     def current(self, instance: Any) -> model.ContainerInfo:
         """The container that is the server, which may have been put aside.
 

@@ -18,6 +18,8 @@ Nova makes traits of them, which the scheduler and operators see.
 CAPABILITIES = {
     'has_imagecache': True,
     'supports_evacuate': True,
+    # It could, but Nova would then do so whenever somebody wants a server to
+    # leave its host, and that has room.
     'supports_migrate_to_same_host': False,
     'supports_attach_interface': True,
     'supports_device_tagging': True,

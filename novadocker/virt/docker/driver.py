@@ -30,6 +30,7 @@ from os_brick.initiator import connector
 
 from novadocker.virt.docker import capabilities
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import driver_moves
 from novadocker.virt.docker import guest
 from novadocker.virt.docker import host as docker_host
 from novadocker.virt.docker import settings
@@ -40,7 +41,7 @@ from novadocker.virt.docker import wiring
 CONF = nova.conf.CONF
 
 
-class DockerDriver(driver.ComputeDriver):
+class DockerDriver(driver_moves.Moves, driver.ComputeDriver):
     """Servers as Docker containers; see the method's ops object for how."""
 
     capabilities = capabilities.CAPABILITIES
@@ -67,6 +68,7 @@ class DockerDriver(driver.ComputeDriver):
         self._lifecycle = house.lifecycle
         self._roster = house.roster
         self._rebuilder = house.rebuilder
+        self._migrations = house.migrations
         self._rescuer = house.rescuer
         self._console = house.console
         self._serial = house.serial
@@ -211,7 +213,13 @@ class DockerDriver(driver.ComputeDriver):
         destroy_secrets: bool = True,
     ) -> None:
         self._serial.close(instance.uuid)
+        if self._migrations.keeps(instance):
+            self._migrations.rest(
+                instance, settings.shutdown_timeout(instance)
+            )
+            return
         self._lifecycle.destroy(instance, network_info, destroy_disks)
+        self._migrations.discard(context, instance)
 
     def cleanup(
         self,
@@ -236,7 +244,8 @@ class DockerDriver(driver.ComputeDriver):
         accel_info: Any = None,
         share_info: Any = None,
     ) -> None:
-        self._lifecycle.power_on(instance, network_info)
+        if not self._migrations.resume(context, instance, network_info):
+            self._lifecycle.power_on(instance, network_info)
 
     def resume_state_on_host_boot(
         self,
@@ -267,6 +276,8 @@ class DockerDriver(driver.ComputeDriver):
         accel_info: Any = None,
         share_info: Any = None,
     ) -> None:
+        if self._migrations.resume(context, instance, network_info):
+            return
         soft = reboot_type == 'SOFT'
         grace = settings.shutdown_timeout(instance) if soft else 0
         self._lifecycle.reboot(instance, network_info, grace)
@@ -345,6 +356,7 @@ class DockerDriver(driver.ComputeDriver):
 
     def manage_image_cache(self, context: Any, all_instances: Any) -> None:
         self._image_cache.manage(all_instances)
+        self._migrations.sweep()
 
     def cache_image(self, context: Any, image_id: str) -> bool:
         return self._images.fetch(context, image_id)

@@ -32,6 +32,7 @@ from novadocker import exception
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import resized
 
 HYPERVISOR_TYPE = fields.HVType.DOCKER
 
@@ -55,11 +56,13 @@ class Host:
         self,
         client: engine.Client,
         seen: observed.Observed,
+        resizes: resized.Resizes,
         nodename: str,
         reserved: Reserved,
     ) -> None:
         self._client = client
         self._observed = seen
+        self._resizes = resizes
         self._nodename = nodename
         self._reserved = reserved
 
@@ -91,10 +94,12 @@ class Host:
 
     def _usage(self) -> naming.Usage:
         """What the flavors of our servers, and of nobody else's, take."""
-        rows = self._observed.instances().values()
         return functools.reduce(
             operator.add,
-            (naming.usage(row.labels) for row in rows),
+            (
+                self._resizes.usage(uuid, row.id) or naming.usage(row.labels)
+                for uuid, row in self._observed.instances().items()
+            ),
             naming.Usage(),
         )
 

@@ -254,6 +254,15 @@ def cleaned(content: bytes, run: Json) -> bytes:
     return json.dumps(config, separators=(',', ':')).encode()
 
 
+def labelled(content: bytes, labels: Mapping[str, str]) -> bytes:
+    """A config with these labels, whatever else it has."""
+    config = dict(parse(content, 'config'))
+    run = dict(config.get('config') or {})
+    run['Labels'] = {**(run.get('Labels') or {}), **labels}
+    config['config'] = run
+    return json.dumps(config, separators=(',', ':')).encode()
+
+
 def without_volumes(content: bytes) -> bytes:
     """A config whose image keeps all data in its root file system.
 

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent import futures
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 from nova import exception as nova_exception
@@ -35,11 +36,13 @@ from novadocker.virt.docker import config_drive
 from novadocker.virt.docker import guest
 from novadocker.virt.docker import images
 from novadocker.virt.docker import injection
+from novadocker.virt.docker import making as making_mod
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
+from novadocker.virt.docker import resized
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import signals
 from novadocker.virt.docker import spec
@@ -73,6 +76,7 @@ class Rooms:
     obituaries: obituary.Obituaries
     guests: injection.Guests
     drives: config_drive.ConfigDrives
+    resizes: resized.Resizes
     aside: aside.Aside
 
 
@@ -116,15 +120,32 @@ class Lifecycle:
         order: guest.Order,
         network_info: Any,
     ) -> None:
+        """Make a server from its image."""
+        self.build(
+            instance,
+            network_info,
+            making_mod.Making(
+                functools.partial(
+                    self._images.ensure, context, instance, order.image_meta
+                ),
+                functools.partial(
+                    self._drives.write, instance, network_info, order
+                ),
+                lambda name: self._guests.prepare(instance, name, order),
+                order.power_on,
+            ),
+        )
+
+    def build(
+        self, instance: Any, network_info: Any, making: making_mod.Making
+    ) -> None:
         """Make a server; nothing is left of it where this fails.
 
         The sandbox is made while the image loads and while Neutron still
         allocates: network_info is not looked at before it is needed.
         """
         with self.changing(), undoing.Undo(instance) as undo:
-            loading = self._loaders.submit(
-                self._images.ensure, context, instance, order.image_meta
-            )
+            loading = self._loaders.submit(making.image)
             try:
                 box = self._sandboxes.create(instance, undo)
             except exception.ContainerConflict as exc:
@@ -133,18 +154,15 @@ class Lifecycle:
                 ) from exc
             undo.callback(self._ports.forget, instance.uuid)
             with self._ports.wired(instance, network_info, box, undo):
-                self._drives.write(instance, network_info, order)
+                making.furnish()
                 image = loading.result()
                 try:
                     name = self.create(instance, image, box, undo)
                 except exception.ImageNotFoundInEngine:
                     # Somebody has removed it since it was found.
-                    image = self._images.ensure(
-                        context, instance, order.image_meta
-                    )
-                    name = self.create(instance, image, box, undo)
-                self._guests.prepare(instance, name, order)
-            if order.power_on:
+                    name = self.create(instance, making.image(), box, undo)
+                making.prepare(name)
+            if making.power_on:
                 self.start(instance, name)
 
     def power_on(
@@ -338,7 +356,7 @@ class Lifecycle:
         self._obituaries.expect(uuid)
         with self.changing():
             # By label: another host of the same engine may have the name.
-            servers, sandboxes = self._containers(uuid)
+            servers, sandboxes = self.containers(uuid)
             for container in servers:
                 end(container)
             with contextlib.ExitStack() as always:
@@ -352,7 +370,7 @@ class Lifecycle:
                 self._ports.forget(uuid)
                 self._obituaries.forget(uuid)
 
-    def _containers(self, uuid: str) -> tuple[list[str], list[str]]:
+    def containers(self, uuid: str) -> tuple[list[str], list[str]]:
         """The ids of a server's containers, and of its sandboxes.
 
         First comes what has another one's root file system mounted.

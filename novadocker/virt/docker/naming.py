@@ -37,6 +37,7 @@ ROLE_SANDBOX = 'sandbox'
 
 # Why a container was set aside.
 REPLACED = 'old'
+MOVED = 'moved'
 RESCUED = 'rescued'
 _NAME = re.compile(r'nova-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})')
 

@@ -15,6 +15,7 @@
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 from typing import Any
 
 from oslo_concurrency import lockutils
@@ -27,6 +28,9 @@ from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import undo as undoing
 
 LOG = logging.getLogger(__name__)
+
+# In the place of a namespace's inode, of a server that is on another host.
+_LEFT = 0
 
 
 class Ports:
@@ -278,9 +282,32 @@ class Ports:
             believed = [
                 vif for vif in network_info or () if vif['id'] not in ids
             ]
+            self._unname(instance.uuid)
             self._disown(instance.uuid)
-            self._network.unlink(instance.uuid)
             self._network.unplug(instance, plugged + believed)
+
+    def leave(self, instance: Any, network_info: Any) -> None:
+        """Unplug what a server has that goes to another host.
+
+        What its NICs are called is kept, for its way back.
+        """
+        self.unplug_all(instance, network_info)
+        with _alone(instance.uuid):
+            known = self._checkpoints.read(instance.uuid)
+            if known is not None:
+                self._checkpoints.write(
+                    instance.uuid,
+                    dataclasses.replace(known, netns=_LEFT, vifs=()),
+                )
+
+    def _unname(self, uuid: str) -> None:
+        """Take the name from a server's namespace, wherever that is.
+
+        One that has left may have it by another Nova host of this machine.
+        """
+        known = self._checkpoints.read(uuid)
+        if known is None or known.netns != _LEFT:
+            self._network.unlink(uuid)
 
     def _disown(self, uuid: str) -> None:
         """Expect nothing any more of what a server has on the host."""
@@ -291,8 +318,8 @@ class Ports:
 
     def forget(self, uuid: str) -> None:
         """Forget a server whose ports are unplugged."""
+        self._unname(uuid)
         self._disown(uuid)
-        self._network.unlink(uuid)
         self._checkpoints.remove(uuid)
 
 

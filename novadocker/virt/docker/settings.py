@@ -31,6 +31,7 @@ from novadocker.virt.docker import model
 from novadocker.virt.docker import network as network_mod
 from novadocker.virt.docker import serial_console as serial_console_mod
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import transport as transport_mod
 
 CONF = nova.conf.CONF
 novadocker_conf.register_opts(CONF)
@@ -102,6 +103,12 @@ def image_cache(host: str, sandbox_image: str) -> cache_mod.CacheSettings:
     )
 
 
+def transport(host: str) -> transport_mod.TransportSettings:
+    return transport_mod.TransportSettings(
+        host=host, signed=_images_are_signed()
+    )
+
+
 def images() -> images_mod.ImageSettings:
     return images_mod.ImageSettings(
         # As Nova's libvirt driver: shared by all services of the host.
@@ -120,11 +127,18 @@ def _shared_directory() -> str | None:
     Nova verifies signatures on what it downloads, and only there.
     """
     wanted: str | None = CONF.docker.shared_directory
-    signed = CONF.glance.verify_glance_signatures or (
-        CONF.glance.enable_certificate_validation
-        and CONF.glance.default_trusted_certificate_ids
+    return None if _images_are_signed() else wanted
+
+
+def _images_are_signed() -> bool:
+    """Whether Nova takes nothing from Glance that is not signed."""
+    return bool(
+        CONF.glance.verify_glance_signatures
+        or (
+            CONF.glance.enable_certificate_validation
+            and CONF.glance.default_trusted_certificate_ids
+        )
     )
-    return None if signed else wanted
 
 
 def reserved(disk_gb: int) -> docker_host.Reserved:

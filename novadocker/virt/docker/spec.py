@@ -113,26 +113,34 @@ def server(
     """
     flavor = instance.flavor
     labels = naming.labels(instance.uuid, naming.ROLE_INSTANCE, host)
-    labels |= naming.usage_labels(
-        naming.Usage(flavor.vcpus, flavor.memory_mb, flavor.root_gb)
-    )
+    labels |= naming.usage_labels(usage(flavor))
     return model.ContainerSpec(
         name=naming.instance_name(instance.uuid),
         image=image.id,
         labels=labels,
         network=f'container:{sandbox_id}',
-        limits=model.Limits(
-            memory=flavor.memory_mb * 1024**2,
-            cpus=flavor.vcpus,
-            cpu_shares=min(flavor.vcpus * SHARES_PER_CPU, MAX_SHARES),
-            pids=settings.pids_limit,
-        ),
+        limits=limits(flavor, settings),
         log=settings.log_limits,
         command=command(instance.image_meta.properties),
         environment=environment(instance.metadata),
         tty=True,
         capabilities=settings.capabilities,
         mounts=_mounts(instance, settings),
+    )
+
+
+def usage(flavor: Any) -> naming.Usage:
+    """What a server of this flavor takes of its host."""
+    return naming.Usage(flavor.vcpus, flavor.memory_mb, flavor.root_gb)
+
+
+def limits(flavor: Any, settings: ServerSettings) -> model.Limits:
+    """All that a container has of its flavor, but for labels."""
+    return model.Limits(
+        memory=flavor.memory_mb * 1024**2,
+        cpus=flavor.vcpus,
+        cpu_shares=min(flavor.vcpus * SHARES_PER_CPU, MAX_SHARES),
+        pids=settings.pids_limit,
     )
 
 
@@ -227,11 +235,7 @@ def refuse_unsupported(
     :raises: FeatureNotSupported, VariableRefused
     """
     environment(instance.metadata)
-    wanted = instance.flavor.extra_specs.get(LIFECYCLE, SERVICE)
-    if wanted not in (SERVICE, JOB):
-        raise exception.FeatureNotSupported(
-            feature=f'the lifecycle {wanted} of its flavor'
-        )
+    _refuse_lifecycle(instance.flavor)
     devices = block_device_info or {}
     unsupported = {
         'volumes': devices.get('block_device_mapping'),
@@ -242,3 +246,25 @@ def refuse_unsupported(
     for feature, wanted in unsupported.items():
         if wanted:
             raise exception.FeatureNotSupported(feature=feature)
+
+
+def refuse_flavor(flavor: Any) -> None:
+    """Refuse a flavor for a server that exists.
+
+    :raises: FeatureNotSupported
+    """
+    _refuse_lifecycle(flavor)
+    for feature, wanted in (
+        ('an ephemeral disk', flavor.ephemeral_gb),
+        ('a swap disk', flavor.swap),
+    ):
+        if wanted:
+            raise exception.FeatureNotSupported(feature=feature)
+
+
+def _refuse_lifecycle(flavor: Any) -> None:
+    wanted = flavor.extra_specs.get(LIFECYCLE, SERVICE)
+    if wanted not in (SERVICE, JOB):
+        raise exception.FeatureNotSupported(
+            feature=f'the lifecycle {wanted} of its flavor'
+        )

@@ -39,19 +39,23 @@ from novadocker.virt.docker import image_cache
 from novadocker.virt.docker import images
 from novadocker.virt.docker import injection
 from novadocker.virt.docker import lifecycle
+from novadocker.virt.docker import migration
 from novadocker.virt.docker import network
 from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import parcel
 from novadocker.virt.docker import pause
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import rebuild
 from novadocker.virt.docker import rescue
+from novadocker.virt.docker import resized
 from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import serial_console
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import snapshots
 from novadocker.virt.docker import suspension
+from novadocker.virt.docker import transport
 
 CONF = nova.conf.CONF
 
@@ -98,6 +102,7 @@ class House:
     lifecycle: lifecycle.Lifecycle
     roster: roster.Roster
     rebuilder: rebuild.Rebuilder
+    migrations: migration.Migrations
     rescuer: rescue.Rescuer
     images: images.Images
     image_cache: image_cache.ImageCache
@@ -128,6 +133,7 @@ def furnish(
         lifecycle=servers,
         roster=roster.Roster(rooms.observed, rooms.suspensions),
         rebuilder=rebuild.Rebuilder(rooms, servers, host),
+        migrations=_migrations(rooms, servers, taken, host),
         rescuer=rescue.Rescuer(rooms, servers),
         images=rooms.images,
         image_cache=_image_cache(client, rooms.images, taken, host),
@@ -139,7 +145,11 @@ def furnish(
         diagnostics=diagnostics.Diagnostics(client, rooms.sandboxes),
         guests=rooms.guests,
         host=docker_host.Host(
-            client, rooms.observed, host, settings.reserved(reserved_disk_gb)
+            client,
+            rooms.observed,
+            rooms.resizes,
+            host,
+            settings.reserved(reserved_disk_gb),
         ),
         watchers=_watchers(rooms, servers, host),
     )
@@ -174,8 +184,25 @@ def _rooms(
         obituaries=obituaries,
         guests=injection.Guests(client, CONF.docker.inject_password),
         drives=config_drive.ConfigDrives(CONF.instances_path),
+        resizes=resized.Resizes(CONF.instances_path),
         aside=aside.Aside(client, host),
     )
+
+
+def _migrations(
+    rooms: lifecycle.Rooms,
+    servers: lifecycle.Lifecycle,
+    taken: snapshots.Snapshots,
+    host: str,
+) -> migration.Migrations:
+    carrier = transport.Transport(
+        rooms.client,
+        rooms.images,
+        taken,
+        parcel.Parcels(CONF.instances_path),
+        settings.transport(host),
+    )
+    return migration.Migrations(rooms, servers, carrier, settings.server())
 
 
 def _image_cache(

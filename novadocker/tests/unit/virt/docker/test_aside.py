@@ -115,3 +115,67 @@ class AsideTestCase(base.BaseTestCase):
         name = self.put('moved')
         self.aside.restore(self.host.uuid)
         self.assertEqual({name, self.host.box}, set(self.host.states()))
+
+
+class MovedTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.host = self.useFixture(fake_host.FakeHost())
+        self.host.spawn()
+        self.aside = self.host.rooms.aside
+        self.before = self.host.containers()
+
+    def put(self, name, undo=None):
+        return self.aside.put(
+            name, naming.MOVED, undo or undoing.Undo(self.host.instance)
+        )
+
+    def test_name_is_free(self):
+        name = self.put(self.host.server)
+        self.assertEqual({name, self.host.box}, set(self.host.containers()))
+
+    def test_nothing_to_be_put_aside(self):
+        self.assertIsNone(self.put('nova-none'))
+
+    def test_what_was_forgotten_is_removed(self):
+        name = self.put(self.host.box)
+        self.host.engine.rename(self.host.server, self.host.box)
+        self.put(self.host.box)
+        old, _ = self.before[self.host.server]
+        self.assertEqual({name}, set(self.host.containers()))
+        self.assertEqual(old, self.host.containers()[name][0])
+
+    def test_undone(self):
+        undo = undoing.Undo(self.host.instance)
+        self.put(self.host.server, undo)
+        undo.__exit__(ValueError, ValueError(), None)
+        self.assertEqual(self.before, self.host.containers())
+
+    def test_servers(self):
+        self.assertEqual([], self.aside.servers(naming.MOVED))
+        self.put(self.host.server)
+        self.assertEqual([self.host.uuid], self.aside.servers(naming.MOVED))
+        self.assertEqual([], self.aside.servers(naming.REPLACED))
+
+    def test_both_are_put_back(self):
+        for name in (self.host.server, self.host.box):
+            self.put(name)
+        for _ in range(2):
+            self.aside.put_back(self.host.uuid, naming.MOVED)
+            self.assertEqual(self.before, self.host.containers())
+
+    def test_what_was_put_aside_for_something_else_stays(self):
+        name = self.put(self.host.server)
+        self.aside.put_back(self.host.uuid, naming.REPLACED)
+        self.assertEqual({name, self.host.box}, set(self.host.containers()))
+
+    def test_one_that_was_replaced_stays_aside(self):
+        old = self.put(self.host.server)
+        first, _ = self.before[self.host.server]
+        made = self.host.engine.create(
+            self.host.engine.containers[first].spec
+        )
+        self.aside.put_back(self.host.uuid, naming.MOVED)
+        found = self.host.containers()
+        self.assertEqual({self.host.server, self.host.box, old}, set(found))
+        self.assertEqual(made, found[self.host.server][0])

@@ -15,6 +15,7 @@ import json
 import os
 from unittest import mock
 
+import fixtures
 from oslotest import base
 
 from novadocker import exception
@@ -24,6 +25,7 @@ from novadocker.virt.docker import host
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import resized
 
 INFO = dataclasses.replace(
     fake_engine.INFO, version='20.10.24+dfsg1', cpus=4, root_dir='/'
@@ -47,9 +49,11 @@ class HostTestCase(base.BaseTestCase):
         self.client = mock.create_autospec(engine.Client, instance=True)
         self.client.info.return_value = INFO
         self.client.list_containers.return_value = []
+        self.path = self.useFixture(fixtures.TempDir()).path
         self.host = host.Host(
             self.client,
             observed.Observed(self.client, 'host1'),
+            resized.Resizes(self.path),
             'node1',
             host.Reserved(cpus=1, memory_mb=512, disk_gb=2),
         )
@@ -86,6 +90,21 @@ class HostTestCase(base.BaseTestCase):
         self.assertEqual(3, found['vcpus_used'])
         self.assertEqual(256 + 1024 + 512, found['memory_mb_used'])
         self.assertEqual(8, found['local_gb_used'])
+
+    def test_usage_of_one_that_was_resized_where_it_is(self):
+        self.client.list_containers.return_value = [
+            a_row('a', naming.Usage(1, 256, 3)),
+            a_row('b', naming.Usage(2, 1024, 5)),
+        ]
+        resizes = resized.Resizes(self.path)
+        usage = naming.Usage(4, 4096, 7)
+        resizes.write('a', resized.Resized('a', usage))
+        resizes.write('b', resized.Resized('an older container', usage))
+
+        found = self.host.resources()
+
+        self.assertEqual(6, found['vcpus_used'])
+        self.assertEqual(12, found['local_gb_used'])
 
     def test_requests_do_not_grow_with_the_servers(self):
         self.client.list_containers.return_value = [

@@ -189,6 +189,18 @@ class VolumesTestCase(base.BaseTestCase):
             )
 
 
+class LabelledTestCase(base.BaseTestCase):
+    def test_labels_are_added_and_win(self):
+        for run in ({'Labels': {'a': '1', 'b': '2'}}, {}, None):
+            content = archives.config(config=run)
+            found = json.loads(image_config.labelled(content, {'b': '3'}))
+            kept = {'a': '1'} if run else {}
+            self.assertEqual(kept | {'b': '3'}, found['config']['Labels'])
+            self.assertEqual(
+                json.loads(content)['rootfs'], found['rootfs']
+            )
+
+
 class RootFileSystemTestCase(base.BaseTestCase):
     def test_is_a_config(self):
         diff_id = 'sha256:' + '5' * 64

@@ -40,6 +40,7 @@ from novadocker.virt.docker import network
 from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
+from novadocker.virt.docker import resized
 from novadocker.virt.docker import roster
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import spec
@@ -97,6 +98,7 @@ class LifecycleTestCase(base.BaseTestCase):
             obituaries=self.obituaries,
             guests=injection.Guests(self.engine, True),
             drives=config_drive.ConfigDrives(self.path, self.content),
+            resizes=resized.Resizes(self.path),
             aside=aside.Aside(self.engine, 'host1'),
         )
         self.lifecycle = lifecycle.Lifecycle(

@@ -377,3 +377,28 @@ class PortsTestCase(base.BaseTestCase):
 
         self.ports.forget(self.instance.uuid)
         self.assertIsNone(self.checkpoints.read(self.instance.uuid))
+
+    def test_one_that_leaves_keeps_the_names_of_its_nics(self):
+        names = self.checkpoints.read(self.instance.uuid).names
+        self.ports.leave(self.instance, [self.first])
+
+        self.assertEqual([self.first['id']], self.unplugged())
+        self.network.unlink.assert_called_once_with(self.instance.uuid)
+        self.assertEqual([], self.remembered())
+        self.assertEqual(
+            names, self.checkpoints.read(self.instance.uuid).names
+        )
+
+    def test_one_that_has_left_may_have_its_name_elsewhere(self):
+        self.ports.leave(self.instance, [self.first])
+        self.network.unlink.reset_mock()
+        self.ports.unplug_all(self.instance, ())
+        self.ports.forget(self.instance.uuid)
+
+        self.network.unlink.assert_not_called()
+        self.assertIsNone(self.checkpoints.read(self.instance.uuid))
+
+    def test_one_that_was_never_plugged_leaves(self):
+        self.checkpoints.remove(self.instance.uuid)
+        self.ports.leave(self.instance, [])
+        self.assertIsNone(self.checkpoints.read(self.instance.uuid))

@@ -53,6 +53,12 @@ class SettingsTestCase(base.BaseTestCase):
             instance = instances.an_instance(**properties)
             self.assertEqual(expected, settings.shutdown_timeout(instance))
 
+    def test_transport(self):
+        self.assertFalse(settings.transport('host1').signed)
+        self.override('verify_glance_signatures', True, 'glance')
+        found = settings.transport('host1')
+        self.assertEqual(('host1', True), (found.host, found.signed))
+
     def test_serial_console(self):
         self.override('proxyclient_address', '10.0.0.7', 'serial_console')
         self.override('serial_console_mode', 'shell')

@@ -280,3 +280,38 @@ class RefuseUnsupportedTestCase(base.BaseTestCase):
             self.assertIn(feature, str(refused))
             # of this class Nova does not try another host
             self.assertIsInstance(refused, nova_exception.InvalidInput)
+
+
+class FlavorTestCase(base.BaseTestCase):
+    """What of a flavor can be had by a server that exists."""
+
+    def test_usage(self):
+        flavor = an_instance(memory_mb=256).flavor
+        self.assertEqual(naming.Usage(2, 256, 3), spec.usage(flavor))
+
+    def test_limits_are_all_that_a_container_has_of_it(self):
+        small, large = an_instance(), an_instance(vcpus=4, memory_mb=512)
+        before, after = (
+            spec.server(one, 'host1', IMAGE, 'box', SETTINGS)
+            for one in (small, large)
+        )
+        self.assertEqual(spec.limits(large.flavor, SETTINGS), after.limits)
+        self.assertEqual(
+            before,
+            dataclasses.replace(
+                after, limits=before.limits, labels=before.labels
+            ),
+        )
+
+    def test_what_is_refused(self):
+        spec.refuse_flavor(an_instance().flavor)
+        for changes in (
+            {'swap': 1},
+            {'ephemeral_gb': 1},
+            {'extra_specs': {'docker:lifecycle': 'other'}},
+        ):
+            self.assertRaises(
+                exception.FeatureNotSupported,
+                spec.refuse_flavor,
+                an_instance(**changes).flavor,
+            )
