@@ -46,6 +46,7 @@ from typing import Any
 
 import docker
 import nova.conf
+from oslo_config import cfg
 
 from novadocker.tests.fixtures import driver
 from novadocker.tests.fixtures import images
@@ -55,6 +56,7 @@ from novadocker.virt.docker import model
 from novadocker.virt.docker import network
 from novadocker.virt.docker import pause
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import switch
 
 CONF = nova.conf.CONF
 HOST = 'benchmark'
@@ -79,7 +81,11 @@ class Plain:
         self._url = url
         self._image = image
         self._sandbox_image = pause.sandbox_image(os.uname().machine)
-        self._network = network.Network(None, network.NetworkSettings(0, True))
+        self._network = network.Network(
+            None,
+            switch.Switch(cfg.CONF.os_vif_ovs),
+            network.NetworkSettings(0, True),
+        )
         self._settings = spec.ServerSettings(
             CONF.docker.pids_limit,
             tuple(CONF.docker.capabilities),
@@ -99,6 +105,7 @@ class Plain:
             boot.instance,
             boot.network_info,
             _Namespace(pid, os.stat(f'/proc/{pid}/ns/net').st_ino),
+            [],
         )
         self._start(
             api,

@@ -53,6 +53,7 @@ import time
 from typing import Any
 
 from nova import objects
+from oslo_config import cfg
 
 from novadocker.tests.fixtures import driver
 from novadocker.tests.fixtures import images
@@ -65,6 +66,7 @@ from novadocker.virt.docker import network
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import spec
+from novadocker.virt.docker import switch
 from novadocker.virt.docker import undo as undoing
 from novadocker.virt.docker import wiring
 
@@ -311,8 +313,12 @@ class Peer:
 
     def __init__(self, namespace: ovs.Namespace) -> None:
         self._vif, self._instance = a_port(), instances.an_instance()
-        self._network = network.Network(None, network.NetworkSettings(0, True))
-        self._network.plug(self._instance, [self._vif], namespace)
+        self._network = network.Network(
+            None,
+            switch.Switch(cfg.CONF.os_vif_ovs),
+            network.NetworkSettings(0, True),
+        )
+        self._network.plug(self._instance, [self._vif], namespace, [])
         # What is not there when it is asked for is asked for again at once.
         namespace.run('sysctl', 'net.ipv4.neigh.eth0.retrans_time_ms=5')
         self._inside = late.Inside(namespace.pid)

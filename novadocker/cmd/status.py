@@ -105,9 +105,9 @@ class Host:
 
     def __init__(self) -> None:
         self._client = engine.Client(settings.engine())
-        self._network = network.Network(None, settings.network())
         self._checkpoints = checkpoint.Checkpoints(CONF.instances_path)
         self._switch = switch_mod.Switch(CONF.os_vif_ovs)
+        self._network = network.Network(None, self._switch, settings.network())
         self._records = nova_records.Records(CONF.host, PATIENCE)
         self._checks = host_checks.Checks(
             _host_settings(),

@@ -20,6 +20,7 @@ repeated, and raise OSError and nothing else.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent import futures
 import contextlib
 import ctypes
@@ -97,17 +98,34 @@ def _inside(pid: int, netns: int, work: Callable[[Any], _T]) -> _T:
             return thread.submit(enter).result()
 
 
-def _veth(ipr: Any, device: str) -> Any | None:
-    """A veth of this name, and of no other kind: no device of the host."""
-    link = nics.find(ipr, device)
-    if link is not None and nics.kind(link) != 'veth':
-        raise OSError(errno.EINVAL, f'{device} is not a veth')
-    return link
+def _veth(device: str) -> int | None:
+    """The index of a veth of this name.
 
-
-def _delete(ipr: Any, link: Any) -> None:
+    :raises: OSError if it is of another kind: no device of the host is ours
+    """
     try:
-        ipr.link('del', index=link['index'])
+        index = nics.index_of(device)
+        driver = nics.driver_of(device)
+    except OSError as exc:
+        if exc.errno != errno.ENODEV:
+            raise
+        return None
+    if driver != 'veth':
+        raise OSError(errno.EINVAL, f'{device} is not a veth')
+    return index
+
+
+def _bridge(name: str) -> int:
+    """The index of a Linux bridge."""
+    with nics.telling(name):
+        if nics.driver_of(name) != 'bridge':
+            raise OSError(errno.EINVAL, 'it is not a bridge')
+        return nics.index_of(name)
+
+
+def _delete(ipr: Any, index: int) -> None:
+    try:
+        ipr.link('del', index=index)
     except pyroute2.NetlinkError as exc:
         if exc.code != errno.ENODEV:
             raise
@@ -120,69 +138,83 @@ def inode(pid: int) -> int:
 
 
 @privsep.sys_admin_pctxt.entrypoint
-def connect(pid: int, netns: int, nic: nics.Nic) -> None:
-    """Make a NIC in a namespace, with its other end on the host; both down.
+def connect(pid: int, netns: int, wanted: Sequence[nics.Nic]) -> None:
+    """Make NICs in a namespace, with their other ends on the host; all down.
 
-    A veth that has the name on the host is a leftover, and is replaced.
+    A veth that has such an end's name on the host is a leftover, and is
+    replaced.
     """
     with _namespace(pid, netns) as opened, _netlink() as ipr:
-        leftover = _veth(ipr, nic['device'])
-        if leftover is not None:
-            _delete(ipr, leftover)
-        ipr.link(
-            'add',
-            kind='veth',
-            ifname=nic['device'],
-            mtu=nic['mtu'],
-            peer={
-                'ifname': nic['name'],
-                'address': nic['mac'],
-                'mtu': nic['mtu'],
-                'net_ns_fd': opened,
-            },
-        )
+        for nic in wanted:
+            with nics.telling(nic['device']):
+                _connect(ipr, opened, nic)
+
+
+def _connect(ipr: Any, namespace: int, nic: nics.Nic) -> None:
+    leftover = _veth(nic['device'])
+    if leftover is not None:
+        _delete(ipr, leftover)
+    ipr.link(
+        'add',
+        kind='veth',
+        ifname=nic['device'],
+        mtu=nic['mtu'],
+        peer={
+            'ifname': nic['name'],
+            'address': nic['mac'],
+            'mtu': nic['mtu'],
+            'net_ns_fd': namespace,
+        },
+    )
 
 
 @privsep.sys_admin_pctxt.entrypoint
-def bring_up(device: str, mtu: int, bridge: str | None = None) -> None:
-    """Let traffic pass the host's end of a NIC.
-
-    :param bridge: the Linux bridge to put it in
-    """
+def complete(pid: int, netns: int, wanted: Sequence[nics.Nic]) -> None:
+    """Make NICs, both ends, and the loopback, what they shall be."""
     with _netlink() as ipr:
-        link = _veth(ipr, device)
-        if link is None:
-            raise OSError(errno.ENODEV, f'there is no device {device}')
-        wanted: dict[str, Any] = {'state': 'up', 'mtu': mtu}
-        if bridge is not None:
-            master = nics.find(ipr, bridge)
-            if master is None or nics.kind(master) != 'bridge':
-                raise OSError(errno.ENODEV, f'there is no bridge {bridge}')
-            wanted['master'] = master['index']
-        nics.set_sysctls(device, _SYSCTLS)
-        ipr.link('set', index=link['index'], **wanted)
-
-
-@privsep.sys_admin_pctxt.entrypoint
-def configure(pid: int, netns: int, nic: nics.Nic) -> None:
-    """Make a NIC, and the loopback, what it shall be."""
-    bridge = nic['bridge']
-    offload = True
-    if bridge is not None:
-        with _netlink() as host:
-            offload = nics.takes_offloads(host, bridge)
+        for nic in wanted:
+            with nics.telling(nic['device']):
+                _bring_up(ipr, nic)
+        offloads = {
+            bridge: bridge is None or nics.takes_offloads(ipr, bridge)
+            for bridge in {nic['bridge'] for nic in wanted}
+        }
 
     def work(ipr: Any) -> None:
-        nics.set_tx_offload(nic['name'], offload)
-        nics.configure(ipr, nic)
+        for nic in wanted:
+            with nics.telling(nic['name']):
+                nics.set_tx_offload(nic['name'], offloads[nic['bridge']])
+        nics.configure(ipr, wanted)
 
     _inside(pid, netns, work)
 
 
+def _bring_up(ipr: Any, nic: nics.Nic) -> None:
+    """Let traffic pass the host's end of a NIC."""
+    index = _veth(nic['device'])
+    if index is None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    changes: dict[str, Any] = {'state': 'up', 'mtu': nic['mtu']}
+    if nic['linux_bridge'] is not None:
+        changes['master'] = _bridge(nic['linux_bridge'])
+    nics.set_sysctls(nic['device'], _SYSCTLS)
+    ipr.link('set', index=index, **changes)
+    for name in nic['inner'][1:]:
+        end = _veth(name)
+        if end is not None:
+            ipr.link('set', index=end, mtu=nic['mtu'])
+
+
 @privsep.sys_admin_pctxt.entrypoint
-def announce(pid: int, netns: int, name: str) -> None:
-    """Tell the neighbours of a NIC that they find its addresses there."""
-    _inside(pid, netns, lambda ipr: nics.announce(ipr, name))
+def announce(pid: int, netns: int, wanted: Sequence[nics.Nic]) -> None:
+    """Tell the neighbours of NICs that they find their addresses there."""
+
+    def work(ipr: Any) -> None:
+        for nic in wanted:
+            with nics.telling(nic['name']):
+                nics.announce(ipr, nic)
+
+    _inside(pid, netns, work)
 
 
 @privsep.sys_admin_pctxt.entrypoint
@@ -228,9 +260,9 @@ def _describe(ipr: Any) -> list[dict[str, Any]]:
 def delete(device: str) -> None:
     """Delete a veth by its end on the host; the NIC goes with it."""
     with _netlink() as ipr:
-        link = _veth(ipr, device)
-        if link is not None:
-            _delete(ipr, link)
+        index = _veth(device)
+        if index is not None:
+            _delete(ipr, index)
 
 
 def of_process(pid: int) -> str:

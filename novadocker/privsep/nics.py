@@ -13,12 +13,16 @@
 """A NIC in the netlink terms of the thread's own network namespace."""
 
 import array
+from collections.abc import Container
+from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import errno
 import fcntl
 import ipaddress
+import os
 import pathlib
 import socket
 import struct
@@ -31,6 +35,9 @@ SYSCTL_DIR = pathlib.Path('/proc/sys/net')
 
 # linux/sockios.h and linux/ethtool.h
 _SIOCETHTOOL = 0x8946
+_ETHTOOL_GDRVINFO = 0x03
+_DRIVER_INFO = struct.Struct('=I32s160x')
+_VALUE = struct.Struct('=II')
 _ETHTOOL_GTXCSUM = 0x16
 _ETHTOOL_STXCSUM = 0x17
 # linux/rtnetlink.h: routes of an administrator, and the flag of a next hop
@@ -55,6 +62,10 @@ _SYSCTLS = (
 )
 
 
+# Of a route: the NIC's index, destination, gateway.
+_Key = tuple[int, str, str | None]
+
+
 class Address(TypedDict):
     ip: str
     prefix: int
@@ -74,8 +85,10 @@ class Route(TypedDict):
 class Nic(TypedDict):
     """A NIC as it shall be; ``device`` is its end on the host.
 
-    Traffic of that goes through ``bridge``, if there is one. ``withdrawn`` are
-    addresses that it had once and shall not have.
+    That is in ``linux_bridge``, and its traffic goes through ``bridge`` in the
+    end, if there are such. ``inner`` are the bridge of a hybrid plug, and both
+    ends of the link from there to the switch. ``withdrawn`` are addresses that
+    the NIC had once and shall not have.
     """
 
     name: str
@@ -85,6 +98,8 @@ class Nic(TypedDict):
     addresses: Sequence[Address]
     withdrawn: Sequence[Address]
     routes: Sequence[Route]
+    linux_bridge: str | None
+    inner: Sequence[str]
     bridge: str | None
 
 
@@ -134,65 +149,109 @@ def set_sysctls(device: str, values: Sequence[tuple[str, str]]) -> None:
             (SYSCTL_DIR / name.format(device)).write_text(value)
 
 
-def configure(ipr: Any, nic: Nic) -> None:
-    """Give a NIC its addresses and routes, and set it up.
+@contextlib.contextmanager
+def telling(device: str) -> Iterator[None]:
+    """Have errors say of which device they are.
+
+    :raises: OSError and nothing else
+    """
+    try:
+        yield
+    except pyroute2.NetlinkError as exc:
+        raise OSError(exc.code, f'{device}: {os.strerror(exc.code)}') from exc
+    except OSError as exc:
+        raise OSError(exc.errno, f'{device}: {exc.strerror}') from exc
+
+
+def configure(ipr: Any, wanted: Sequence[Nic]) -> None:
+    """Give NICs their addresses and routes, and set them up.
 
     Addresses that somebody inside has added stay, and so do routes that are
-    not of the protocol ``static``. Those that were withdrawn from the port
-    go.
+    not of the protocol ``static``. Those that were withdrawn from a port go.
     """
-    link = find(ipr, nic['name'])
-    if link is None:
-        raise OSError(errno.ENODEV, f'there is no NIC {nic["name"]}')
     loopback = find(ipr, 'lo')
     if loopback is not None and not loopback['flags'] & IFF_UP:
         ipr.link('set', index=loopback['index'], state='up')
-    set_sysctls(nic['name'], _SYSCTLS)
-    ipr.link('set', index=link['index'], state='up', mtu=nic['mtu'])
-    _set_addresses(ipr, link['index'], nic)
-    _set_routes(ipr, link['index'], nic['routes'])
+    there = _addresses(ipr)
+    indexes = {}
+    for nic in wanted:
+        with telling(nic['name']):
+            index = index_of(nic['name'])
+            set_sysctls(nic['name'], _SYSCTLS)
+            ipr.link('set', index=index, state='up', mtu=nic['mtu'])
+            _set_addresses(ipr, index, nic, there.get(index, set()))
+            indexes[index] = nic
+    # A NIC that had no address had no route. To ask takes longer than to make
+    # one: the kernel tells of all that it has itself.
+    routes = list(_routes(ipr)) if there.keys() & indexes else []
+    _set_routes(ipr, indexes, routes)
 
 
-def announce(ipr: Any, name: str) -> None:
-    """Tell the neighbours which MAC address has the NIC's addresses.
+def announce(ipr: Any, nic: Nic) -> None:
+    """Tell the neighbours which MAC address has a NIC's addresses.
 
     They may remember another server that had one of them a minute ago. The
     kernel tells them when the MAC address is set, even to what it is.
     """
-    link = find(ipr, name)
-    if link is None:
-        raise OSError(errno.ENODEV, f'there is no NIC {name}')
-    ipr.link('set', index=link['index'], address=link.get_attr('IFLA_ADDRESS'))
+    ipr.link('set', index=index_of(nic['name']), address=nic['mac'])
+
+
+def index_of(name: str) -> int:
+    """A device's index, without a message that has to be taken apart.
+
+    :raises: OSError with ENODEV
+    """
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as exc:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from exc
+
+
+def driver_of(name: str) -> str:
+    """What drives a device, or what kind it is; asked as cheaply.
+
+    :raises: OSError with ENODEV
+    """
+    try:
+        found = _ethtool(name, _DRIVER_INFO.pack(_ETHTOOL_GDRVINFO, b''))
+    except OSError as exc:
+        if exc.errno != errno.EOPNOTSUPP:
+            raise
+        return ''
+    return str(_DRIVER_INFO.unpack(found)[1].rstrip(b'\0').decode())
 
 
 def set_tx_offload(name: str, wanted: bool) -> None:
     """Let packets leave without checksums, and uncut, or complete."""
+    found = _ethtool(name, _VALUE.pack(_ETHTOOL_GTXCSUM, 0))
+    if bool(_VALUE.unpack(found)[1]) != wanted:
+        _ethtool(name, _VALUE.pack(_ETHTOOL_STXCSUM, int(wanted)))
+
+
+def _ethtool(name: str, request: bytes) -> bytes:
+    """One request of linux/ethtool.h, with the answer in its place."""
+    buffer = array.array('B', request)
+    address, _ = buffer.buffer_info()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        if bool(_ethtool(handle, name, _ETHTOOL_GTXCSUM, 0)) != wanted:
-            _ethtool(handle, name, _ETHTOOL_STXCSUM, int(wanted))
+        fcntl.ioctl(
+            handle, _SIOCETHTOOL, struct.pack('16sP', name.encode(), address)
+        )
+    return buffer.tobytes()
 
 
-def _ethtool(
-    handle: socket.socket, name: str, command: int, value: int
-) -> int:
-    """One request of linux/ethtool.h that takes and gives a number."""
-    request = array.array('I', [command, value])
-    address, _ = request.buffer_info()
-    fcntl.ioctl(
-        handle, _SIOCETHTOOL, struct.pack('16sP', name.encode(), address)
-    )
-    return request[1]
+def _addresses(ipr: Any) -> dict[int, set[tuple[str, int]]]:
+    """Addresses and their prefixes, by the devices' indexes."""
+    found: dict[int, set[tuple[str, int]]] = {}
+    for message in ipr.get_addr():
+        found.setdefault(message['index'], set()).add(
+            (message.get_attr('IFA_ADDRESS'), message['prefixlen'])
+        )
+    return found
 
 
-def _addresses(ipr: Any, index: int) -> set[tuple[str, int]]:
-    return {
-        (message.get_attr('IFA_ADDRESS'), message['prefixlen'])
-        for message in ipr.get_addr(index=index)
-    }
-
-
-def _set_addresses(ipr: Any, index: int, nic: Nic) -> None:
-    there = _addresses(ipr, index)
+def _set_addresses(
+    ipr: Any, index: int, nic: Nic, there: Container[tuple[str, int]]
+) -> None:
     for address in nic['withdrawn']:
         if (address['ip'], address['prefix']) in there:
             ipr.addr(
@@ -217,34 +276,43 @@ def _set_addresses(ipr: Any, index: int, nic: Nic) -> None:
         )
 
 
-def _set_routes(ipr: Any, index: int, wanted: Sequence[Route]) -> None:
-    there = dict(_routes(ipr, index))
+def _set_routes(
+    ipr: Any,
+    wanted: Mapping[int, Nic],
+    there: Iterable[tuple[_Key, dict[str, Any]]],
+) -> None:
+    """Give NICs, by their indexes, their routes.
+
+    What goes goes first: a route may move from one NIC to another, and to
+    replace it is to take it away there.
+    """
     missing = {
-        (route['destination'], route['gateway']): route for route in wanted
+        (index, route['destination'], route['gateway']): (nic['name'], route)
+        for index, nic in wanted.items()
+        for route in nic['routes']
     }
-    for key, message in there.items():
-        if missing.pop(key, None) is None:
-            ipr.route('del', **message)
-    for route in missing.values():
-        ipr.route('replace', **_route(index, route))
+    for key, message in there:
+        if key[0] in wanted and missing.pop(key, None) is None:
+            with telling(wanted[key[0]]['name']):
+                ipr.route('del', **message)
+    for (index, *_), (name, route) in missing.items():
+        with telling(name):
+            ipr.route('replace', **_route(index, route))
 
 
-def _routes(
-    ipr: Any, index: int
-) -> Iterator[tuple[tuple[str, str | None], dict[str, Any]]]:
-    """The routes that this module has made through a NIC."""
+def _routes(ipr: Any) -> Iterator[tuple[_Key, dict[str, Any]]]:
+    """The routes that this module has made, whatever NIC they lead to."""
     for family in (socket.AF_INET, socket.AF_INET6):
         everything = '0.0.0.0' if family == socket.AF_INET else '::'
         for message in ipr.get_routes(family=family, table=_RT_TABLE_MAIN):
-            if message.get_attr('RTA_OIF') != index:
-                continue
             if message['proto'] != _RTPROT_STATIC:
                 continue
+            index = message.get_attr('RTA_OIF')
             address = message.get_attr('RTA_DST') or everything
             destination = f'{address}/{message["dst_len"]}'
             gateway = message.get_attr('RTA_GATEWAY')
             yield (
-                (destination, gateway),
+                (index, destination, gateway),
                 _route(
                     index,
                     {

@@ -65,7 +65,7 @@ class FailuresTestCase(base.FunctionalTestCase):
         self.assert_boot_leaves_nothing()
 
     def test_nic_is_not_configured(self):
-        self.fail(novadocker.privsep.netns, 'bring_up', OSError(5, 'oops'))
+        self.fail(novadocker.privsep.netns, 'complete', OSError(5, 'oops'))
         self.assert_boot_leaves_nothing(fault='not rescheduling')
 
     def test_instance_container_is_not_created(self):

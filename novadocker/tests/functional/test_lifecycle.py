@@ -366,9 +366,9 @@ class LifecycleTestCase(base.BaseTestCase):
         [second] = driver.a_network(1)
         with mock.patch.object(
             novadocker.privsep.netns,
-            'configure',
+            'complete',
             _failing(
-                novadocker.privsep.netns.configure, 2, OSError('no room')
+                novadocker.privsep.netns.complete, 1, OSError(28, 'no room')
             ),
         ):
             self.assertRaises(

@@ -162,7 +162,7 @@ class UserspaceTestCase(OffloadsTestCase):
         sandbox = self.sandbox(vif)
         for tso, state in ((True, 'on'), (False, 'off')):
             self.switch.restart(tso)
-            self.network.plug(self.instance, [vif], sandbox)
+            self.plug([vif], sandbox)
             self.assertEqual(state, self.offload(sandbox))
 
 
@@ -201,11 +201,11 @@ class LinuxBridgeTestCase(OffloadsTestCase):
         sandbox = self.useFixture(ovs.Namespace())
         nic = test_privsep_netns.a_nic(
             *(f'10.0.0.{number}/24', f'fd00::{number}/64'),
+            linux_bridge=bridge,
             bridge=bridge,
             device=f'tap{number}',
             mac=f'fa:16:3e:00:00:0{number}',
         )
-        netns.connect(sandbox.pid, sandbox.netns, nic)
-        netns.bring_up(nic['device'], nic['mtu'], bridge)
-        netns.configure(sandbox.pid, sandbox.netns, nic)
+        netns.connect(sandbox.pid, sandbox.netns, [nic])
+        netns.complete(sandbox.pid, sandbox.netns, [nic])
         return sandbox

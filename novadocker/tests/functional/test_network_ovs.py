@@ -13,21 +13,26 @@
 
 """Ports on a real Open vSwitch, by os-vif."""
 
+import re
 import subprocess
 import sys
 
 import fixtures
 from nova import exception as nova_exception
 import os_vif
+from oslo_config import cfg
 from oslotest import base
 
 from novadocker import exception
-from novadocker.privsep import netns
+from novadocker.privsep import nics
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as ports
 from novadocker.tests.fixtures import ovs
 from novadocker.virt.docker import network
+from novadocker.virt.docker import nic
+from novadocker.virt.docker import switch
 
+_STATE = re.compile('state [A-Z]+')
 _SERVER = """\
 import socket
 family = socket.getaddrinfo('{0}', None)[0][0]
@@ -64,14 +69,22 @@ class PortsTestCase(base.BaseTestCase):
         self.clean = self.devices()
         self.instance = instances.an_instance()
         self.network = network.Network(
-            None, network.NetworkSettings(plug_timeout=0, plug_is_fatal=True)
+            None,
+            switch.Switch(cfg.CONF.os_vif_ovs),
+            network.NetworkSettings(plug_timeout=0, plug_is_fatal=True),
         )
 
     def sandbox(self, *vifs):
         """A sandbox with these ports."""
         sandbox = self.useFixture(ovs.Namespace())
-        self.network.plug(self.instance, vifs, sandbox)
+        self.plug(vifs, sandbox)
         return sandbox
+
+    def plug(self, vifs, sandbox):
+        """Plug ports into a sandbox, and give those that were not there."""
+        there = self.network.there(vifs, sandbox)
+        made = self.network.plug(self.instance, vifs, sandbox, there)
+        return [one.port_id for one in made]
 
     def vif(self, *subnets, **changes):
         return ports.userspace(ports.vif(*subnets, **changes))
@@ -170,6 +183,22 @@ class TrafficTestCase(PortsTestCase):
             ],
         )
 
+    def test_two_ports_on_one_network(self):
+        """Both answer, where nobody minds by which of them."""
+        sandbox = self.sandbox(
+            self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.5'], '10.0.0.1')),
+            self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.15'], '10.0.0.1')),
+        )
+        peer = self.sandbox(
+            self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.6']))
+        )
+        for address in ('10.0.0.5', '10.0.0.15'):
+            self.assertReaches(peer, address)
+        self.assertEqual(
+            'default via 10.0.0.1 dev eth0 proto static',
+            sandbox.run('ip', 'route', 'show', 'default').strip(),
+        )
+
     def test_gateway_and_host_routes(self):
         """Through a router that is a sandbox itself."""
         near = ports.Subnet(
@@ -218,14 +247,15 @@ class PlugTestCase(PortsTestCase):
             vif = kind(self.a_port())
             sandbox = self.sandbox(vif)
             before = self.state(sandbox)
-            again = self.network.plug(self.instance, [vif], sandbox)
+            again = self.plug([vif], sandbox)
             self.assertEqual([], again)
             self.assertEqual(before, self.state(sandbox))
 
     def state(self, sandbox):
         return (
             self.switch.vsctl('--columns=_uuid,ofport', 'list', 'Interface'),
-            ovs.run('ip', '-o', 'link'),
+            # The kernel changes its mind about this a moment later.
+            _STATE.sub('', ovs.run('ip', '-o', 'link')),
             sandbox.run('ip', '-o', 'address'),
             sandbox.run('ip', 'route'),
         )
@@ -233,14 +263,14 @@ class PlugTestCase(PortsTestCase):
     def test_what_is_made_is_told(self):
         old, new = self.a_port(), self.a_port()
         sandbox = self.sandbox(old)
-        made = self.network.plug(self.instance, [old, new], sandbox)
-        self.assertEqual([new], made)
+        made = self.plug([old, new], sandbox)
+        self.assertEqual([new['id']], made)
 
     def test_hot_plug_keeps_names(self):
         first, second, third = (self.vif() for _ in range(3))
         sandbox = self.sandbox(first, second)
         self.network.unplug(self.instance, [first])
-        self.network.plug(self.instance, [second, third], sandbox)
+        self.plug([second, third], sandbox)
         self.assertEqual(
             {'eth0': third['address'], 'eth1': second['address']},
             {one.name: one.mac for one in self.network.interfaces(sandbox)},
@@ -264,15 +294,48 @@ class PlugTestCase(PortsTestCase):
         vif = self.a_port()
         sandbox = self.sandbox(vif)
         self.switch.vsctl('del-port', vif['devname'])
-        self.network.plug(self.instance, [vif], sandbox)
+        self.plug([vif], sandbox)
         self.assertEqual([vif['devname']], self.switch.ports())
+
+    def test_hybrid_port_that_has_lost_a_part(self):
+        self.sandbox(self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.6'])))
+        vif = ports.hybrid(self.a_port())
+        sandbox = self.sandbox(vif)
+        bridge, _inside, at_switch = nic.inner(vif)
+        for accident in (
+            lambda: ovs.run('ip', 'link', 'del', bridge),
+            lambda: ovs.run('ip', 'link', 'del', at_switch),
+            lambda: self.switch.vsctl('del-port', at_switch),
+        ):
+            accident()
+            self.assertEqual([vif['id']], self.plug([vif], sandbox))
+            self.assertReaches(sandbox, '10.0.0.6')
+            self.assertEqual([], self.plug([vif], sandbox))
+
+    def test_mtu_that_has_changed(self):
+        for kind in (lambda vif: vif, ports.hybrid):
+            vif = kind(self.a_port())
+            sandbox = self.sandbox(vif)
+            vif['network']['meta']['mtu'] = 1400
+            self.assertEqual([], self.plug([vif], sandbox))
+            for device in (vif['devname'], *nic.inner(vif)[1:]):
+                self.assertIn(
+                    'mtu 1400', ovs.run('ip', 'link', 'show', device)
+                )
+
+    def test_switch_that_was_away_when_the_port_was_unplugged(self):
+        """It still has a port that has no device, and nobody knows it."""
+        self.sandbox(self.vif(ports.Subnet('10.0.0.0/24', ['10.0.0.6'])))
+        vif = self.a_port()
+        self.assertReaches(self.sandbox(vif), '10.0.0.6')
+        ovs.run('ip', 'link', 'del', vif['devname'])
+        self.assertReaches(self.sandbox(vif), '10.0.0.6')
 
     def test_failure_at_each_step_leaves_nothing(self):
         steps = (
-            (netns, 'connect'),
             (os_vif, 'plug'),
-            (netns, 'bring_up'),
-            (netns, 'configure'),
+            (nics, 'set_sysctls'),
+            (nics, 'set_tx_offload'),
         )
         for kind in (lambda vif: vif, ports.hybrid):
             for module, step in steps:
@@ -284,24 +347,37 @@ class PlugTestCase(PortsTestCase):
                 ):
                     error = self.assertRaises(
                         exception.NetworkSetupFailed,
-                        self.network.plug,
-                        *(self.instance, [first, second], sandbox),
+                        self.plug,
+                        [first, second],
+                        sandbox,
                     )
                 self.assertIn(second['id'], str(error))
                 self.assertNothingLeft()
                 self.assertEqual([], self.network.interfaces(sandbox))
 
+    def test_failure_between_two_nics(self):
+        good = self.a_port()
+        bad = self.vif(address='01:00:5e:00:00:01')
+        sandbox = self.useFixture(ovs.Namespace())
+        error = self.assertRaises(
+            exception.NetworkSetupFailed, self.plug, [good, bad], sandbox
+        )
+        self.assertIn(bad['devname'], str(error))
+        self.assertNothingLeft()
+        self.assertEqual([], self.network.interfaces(sandbox))
+
     def test_failure_keeps_what_was_there(self):
         old, new = self.a_port(), self.a_port()
         sandbox = self.sandbox(old)
         with fixtures.MonkeyPatch(
-            'novadocker.privsep.netns.configure',
-            second_time(netns.configure),
+            'novadocker.privsep.nics.set_tx_offload',
+            second_time(nics.set_tx_offload),
         ):
             self.assertRaises(
                 exception.NetworkSetupFailed,
-                self.network.plug,
-                *(self.instance, [old, new], sandbox),
+                self.plug,
+                [old, new],
+                sandbox,
             )
         self.assertEqual([old['devname']], self.switch.ports())
 
@@ -312,8 +388,9 @@ class PlugTestCase(PortsTestCase):
         self.switch.stop()
         error = self.assertRaises(
             exception.NetworkSetupFailed,
-            self.network.plug,
-            *(self.instance, [vif], sandbox),
+            self.plug,
+            [vif],
+            sandbox,
         )
         self.assertIn(vif['id'], str(error))
         self.assertNotIn(vif['devname'], self.devices())
@@ -323,8 +400,9 @@ class PlugTestCase(PortsTestCase):
         sandbox.end()
         self.assertRaises(
             exception.NetworkSetupFailed,
-            self.network.plug,
-            *(self.instance, [self.a_port()], sandbox),
+            self.plug,
+            [self.a_port()],
+            sandbox,
         )
         self.assertNothingLeft()
 

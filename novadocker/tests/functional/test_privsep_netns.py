@@ -57,6 +57,8 @@ def a_nic(*addresses, routes=(), **changes):
             {'destination': to, 'gateway': gateway, 'onlink': onlink}
             for to, gateway, onlink in routes
         ],
+        'linux_bridge': None,
+        'inner': [],
         'bridge': None,
     }
     return nic | changes
@@ -76,12 +78,11 @@ class NetnsTestCase(base.BaseTestCase):
 
     def plug(self, nic, where=None):
         where = where or self.where
-        netns.connect(*where, nic)
+        netns.connect(*where, [nic])
         self.complete(nic, where)
 
     def complete(self, nic, where=None):
-        netns.bring_up(nic['device'], nic['mtu'])
-        netns.configure(*(where or self.where), nic)
+        netns.complete(*(where or self.where), [nic])
 
     def inside(self, *command):
         return self.sandbox.run(*command)
@@ -94,7 +95,7 @@ class NetnsTestCase(base.BaseTestCase):
 
 class ConnectTestCase(NetnsTestCase):
     def test_nic_is_as_wanted(self):
-        netns.connect(*self.where, a_nic())
+        netns.connect(*self.where, [a_nic()])
         found = self.inside('ip', 'link', 'show', 'eth0')
         self.assertIn(f'link/ether {MAC}', found)
         self.assertIn('mtu 1450', found)
@@ -111,13 +112,13 @@ class ConnectTestCase(NetnsTestCase):
 
     def test_device_of_the_host_is_not_replaced(self):
         ovs.run('ip', 'link', 'add', DEVICE, 'type', 'bridge')
-        self.assertRaises(OSError, netns.connect, *self.where, a_nic())
+        self.assertRaises(OSError, netns.connect, *self.where, [a_nic()])
         self.assertIn(DEVICE, self.devices())
 
     def test_name_that_another_nic_has(self):
         self.plug(a_nic())
         other = a_nic(device='tapffffffff-ff', mac='fa:16:3e:00:00:00')
-        self.assertRaises(FileExistsError, netns.connect, *self.where, other)
+        self.assertRaises(FileExistsError, netns.connect, *self.where, [other])
         self.assertNotIn('tapffffffff-ff', self.devices())
 
 
@@ -133,8 +134,9 @@ class PidReuseTestCase(NetnsTestCase):
             )
         )
         for call in (
-            lambda: netns.connect(*where, a_nic()),
-            lambda: netns.configure(*where, a_nic('10.0.0.2/24')),
+            lambda: netns.connect(*where, [a_nic()]),
+            lambda: netns.complete(*where, []),
+            lambda: netns.announce(*where, [a_nic()]),
             lambda: netns.interfaces(*where),
             lambda: netns.link(
                 'nova-155d900f-4e14-4e4c-a73d-069cbf4541e6', *where
@@ -148,8 +150,8 @@ class PidReuseTestCase(NetnsTestCase):
         self.plug(a_nic(), (somebody.pid, somebody.netns))
         self.assertRaises(
             ProcessLookupError,
-            netns.configure,
-            *(somebody.pid, self.sandbox.netns, a_nic('10.0.0.2/24')),
+            netns.complete,
+            *(somebody.pid, self.sandbox.netns, [a_nic('10.0.0.2/24')]),
         )
         self.assertNotIn('10.0.0.2', somebody.run('ip', 'address'))
 
@@ -157,7 +159,7 @@ class PidReuseTestCase(NetnsTestCase):
         self.sandbox.end()
         self.assertRaises(FileNotFoundError, netns.inode, self.sandbox.pid)
         self.assertRaises(
-            FileNotFoundError, netns.connect, *self.where, a_nic()
+            FileNotFoundError, netns.connect, *self.where, [a_nic()]
         )
 
 
@@ -201,7 +203,7 @@ class ConfigureTestCase(NetnsTestCase):
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sniffer:
             sniffer.bind((DEVICE, _ETH_P_ALL))
             sniffer.settimeout(5)
-            netns.announce(*self.where, 'eth0')
+            netns.announce(*self.where, [a_nic()])
             wanted = {
                 socket.inet_pton(socket.AF_INET, '10.0.0.5'),
                 socket.inet_pton(socket.AF_INET6, 'fd00::5'),
@@ -344,6 +346,25 @@ class ConfigureTestCase(NetnsTestCase):
         self.assertIn('10.0.0.99/24', self.addresses())
         self.assertIn('172.16.0.0/16', self.inside('ip', 'route'))
 
+    def test_several_at_once(self):
+        """What goes from one to another is there in the end."""
+        first, second = (
+            a_nic('10.0.0.2/24'),
+            a_nic(
+                '10.0.0.3/24',
+                name='eth1',
+                device='tapffffffff-ff',
+                mac='fa:16:3e:00:00:00',
+                routes=[('0.0.0.0/0', '10.0.0.1', False)],
+            ),
+        )
+        netns.connect(*self.where, [first, second])
+        netns.complete(*self.where, [first, second])
+        self.assertEqual(['default via 10.0.0.1 dev eth1'], self.routes())
+        first['routes'], second['routes'] = second['routes'], []
+        netns.complete(*self.where, [first, second])
+        self.assertEqual(['default via 10.0.0.1 dev eth0'], self.routes())
+
     def test_default_route_moves_with_the_port(self):
         second = {
             'name': 'eth1',
@@ -382,7 +403,7 @@ class ConfigureTestCase(NetnsTestCase):
             self.assertIn(f'tx-tcp-segmentation: {state}', found, bridge)
 
     def test_no_such_nic(self):
-        self.assertRaises(OSError, netns.configure, *self.where, a_nic())
+        self.assertRaises(OSError, netns.complete, *self.where, [a_nic()])
 
     def test_own_namespace_is_kept(self):
         before = os.stat('/proc/thread-self/ns/net').st_ino
@@ -407,18 +428,13 @@ class HostTestCase(NetnsTestCase):
 
     def test_bridge(self):
         ovs.run(*'ip link add qbr01234567-89 type bridge'.split())
-        netns.connect(*self.where, a_nic())
-        netns.bring_up(DEVICE, 1450, 'qbr01234567-89')
+        self.plug(a_nic(linux_bridge='qbr01234567-89'))
         self.assertIn(
             'master qbr01234567-89', ovs.run('ip', 'link', 'show', DEVICE)
         )
 
     def test_no_such_bridge(self):
-        netns.connect(*self.where, a_nic())
-        self.assertRaises(OSError, netns.bring_up, DEVICE, 1450, 'lo')
-
-    def test_no_such_device(self):
-        self.assertRaises(OSError, netns.bring_up, DEVICE, 1450)
+        self.assertRaises(OSError, self.plug, a_nic(linux_bridge='lo'))
 
     def test_host_is_not_reached_through_the_device(self):
         """Nor is it by somebody who knows the MAC of the host's end."""
@@ -528,7 +544,7 @@ class LeastPrivilegeTestCase(NetnsTestCase):
             (('10.0.0.2', 24), ('fd00::2', 64)), found['addresses']
         )
         netns.delete(DEVICE)
-        self.assertRaises(OSError, netns.configure, *self.where, nic)
+        self.assertRaises(OSError, netns.complete, *self.where, [nic])
 
     def test_errors_come_through(self):
         self.assertRaises(

@@ -220,7 +220,7 @@ class _Server:
                 continue
             what = _difference(one, there.get(one.device))
             if not what:
-                what = self._host_end(vif, one) or self._at_the_switch(vif)
+                what = self._host_end(one) or self._at_the_switch(vif)
             if what:
                 yield self._failure(
                     f'port {one.port_id}: {what}',
@@ -237,16 +237,15 @@ class _Server:
             f'openstack server reboot --hard {self._server.uuid}.',
         )
 
-    def _host_end(self, vif: Mapping[str, Any], wanted: nic.Nic) -> str:
+    def _host_end(self, wanted: nic.Nic) -> str:
         """What is wrong at the host's end of a NIC."""
         device = self._seen.devices.get(wanted.device)
-        bridge = _linux_bridge(vif)
         if device is None:
             return f'there is no device {wanted.device}'
         if not device.up:
             return f'{wanted.device} is down'
-        if bridge and device.bridge != bridge:
-            return f'{wanted.device} is not in bridge {bridge}'
+        if device.bridge != (wanted.linux_bridge or device.bridge):
+            return f'{wanted.device} is not in bridge {wanted.linux_bridge}'
         return ''
 
     def _at_the_switch(self, vif: Mapping[str, Any]) -> str:
@@ -319,13 +318,4 @@ def _difference(wanted: nic.Nic, there: seen_mod.Interface | None) -> str:
     ]
     if missing:
         return f'{there.name} lacks {", ".join(missing)}'
-    return ''
-
-
-def _linux_bridge(vif: Mapping[str, Any]) -> str:
-    """The Linux bridge that the port's device has to be in."""
-    if vif['type'] == network_model.VIF_TYPE_BRIDGE:
-        return str(vif['network']['bridge'])
-    if (vif.get('details') or {}).get('ovs_hybrid_plug'):
-        return f'qbr{vif["id"]}'[: network_model.NIC_NAME_LEN]
     return ''

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import socket
 from typing import Any
 from typing import Protocol
 
@@ -57,6 +58,13 @@ class Sandbox(Protocol):
     def netns(self) -> int: ...
 
 
+class Switch(Protocol):
+    """Open vSwitch, which knows its ports by the names of their devices."""
+
+    def has(self, name: str) -> bool:
+        """:raises: SwitchUnavailable"""
+
+
 @dataclasses.dataclass(frozen=True)
 class NetworkSettings:
     """How to wait for Neutron, and where ports are.
@@ -71,29 +79,6 @@ class NetworkSettings:
     plug_timeout: int
     plug_is_fatal: bool
     bridge: str = 'br-int'
-
-
-@dataclasses.dataclass(frozen=True)
-class Interface:
-    """A NIC as it is.
-
-    :ivar device: its end on the host, empty if there is none
-    :ivar addresses: in the form address/prefix
-    """
-
-    name: str
-    device: str
-    mac: str
-    mtu: int
-    up: bool
-    addresses: tuple[str, ...]
-
-    def is_end_of(self, wanted: nic.Nic) -> bool:
-        return (self.name, self.device, self.mac) == (
-            wanted.name,
-            wanted.device,
-            wanted.mac,
-        )
 
 
 def dump(network_info: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -114,10 +99,13 @@ class Network:
 
     names = novadocker.privsep.netns.NETNS_DIR
 
-    def __init__(self, virtapi: Any, settings: NetworkSettings) -> None:
+    def __init__(
+        self, virtapi: Any, switch: Switch, settings: NetworkSettings
+    ) -> None:
         self._events = vif_events.VifEvents(
             virtapi, settings.plug_timeout, settings.plug_is_fatal
         )
+        self._switch = switch
         self._bridge = settings.bridge
 
     def check(self, network_info: Iterable[Any]) -> None:
@@ -142,98 +130,110 @@ class Network:
 
     # Plugging
 
-    def missing(
+    def there(
         self, network_info: Iterable[Any], sandbox: Sandbox
+    ) -> list[nic.Interface]:
+        """The NICs that a namespace has, before these ports are plugged.
+
+        :raises: NetworkSetupFailed
+        """
+        ids = [vif['id'] for vif in network_info]
+        if not ids:
+            return []
+        with _failing(*ids):
+            return self.interfaces(sandbox)
+
+    def missing(
+        self, network_info: Iterable[Any], there: Iterable[nic.Interface]
     ) -> list[Any]:
-        """Those ports of which a namespace has no NIC."""
-        vifs = list(network_info)
-        there = {one.device for one in self.interfaces(sandbox)}
-        return [vif for vif in vifs if nic.device(vif) not in there]
+        """Those ports of which a namespace has no NIC.
+
+        :param there: the NICs that it has
+        """
+        devices = {one.device for one in there}
+        return [vif for vif in network_info if nic.device(vif) not in devices]
 
     def plug(
         self,
         instance: Any,
         network_info: Iterable[Any],
         sandbox: Sandbox,
+        there: Sequence[nic.Interface],
         known: checkpoint.Checkpoint | None = None,
-    ) -> list[Any]:
+    ) -> list[nic.Nic]:
         """Give a namespace the NICs of all ports.
 
         What is there and right stays untouched. Where a port fails, those
-        that this call has made are taken back.
+        that this call has made are taken back. What needs privileges is done
+        for all ports in one call, since a call costs as much as a NIC.
 
+        :param there: the NICs that the namespace has
         :param known: what was plugged before, maybe in an earlier life of
             the namespace: NICs keep their names, and lose the fixed IPs that
             their ports have lost
-        :returns: the ports of the NICs that were made
+        :returns: the NICs that were made
         :raises: NetworkSetupFailed; VirtualInterfacePlugException as
             :meth:`check` does
         """
         vifs = list(network_info)
-        ports = [binding.convert(vif) for vif in vifs]
-        if not vifs:
-            return []
-        made = []
+        wanted = _wanted(vifs, there, known)
+        ports = {
+            one: binding.convert(vif)
+            for one, vif in zip(wanted, vifs, strict=True)
+        }
+        info = os_vif_util.nova_to_osvif_instance(instance)
         with undoing.Undo(instance) as undo:
-            with _failing(vifs[0]['id']):
-                there = self.interfaces(sandbox)
-            for vif, port, wanted in zip(
-                vifs, ports, _wanted(vifs, there, known), strict=True
-            ):
-                with _failing(wanted.port_id):
-                    if not any(one.is_end_of(wanted) for one in there):
-                        self._make(instance, port, wanted, sandbox, undo)
-                        made.append(vif)
-                    self._complete(instance, port, wanted, sandbox)
-        return made
+            new = [one for one in wanted if not self._is_whole(one, there)]
+            for one in new:
+                with _failing(one.port_id):
+                    self._clear(instance, ports[one], one.device)
+                undo.callback(self._unplug, instance, ports[one], one.device)
+            _at_once(novadocker.privsep.netns.connect, sandbox, new)
+            for one, port in ports.items():
+                # Of a hybrid plug that is whole nothing is os-vif's to do. A
+                # part that goes right now it would make again, and the
+                # switch not notice.
+                if one in new or not one.inner:
+                    with _failing(one.port_id):
+                        os_vif.plug(port, info)
+            _at_once(novadocker.privsep.netns.complete, sandbox, wanted)
+        return new
 
-    def _make(
-        self,
-        instance: Any,
-        port: Any,
-        wanted: nic.Nic,
-        sandbox: Sandbox,
-        undo: undoing.Undo,
-    ) -> None:
-        # A switch that knows the port from an earlier namespace would not
-        # notice that there is another device of that name now.
-        self._unplug(instance, port, wanted.device)
-        undo.callback(self._unplug, instance, port, wanted.device)
-        novadocker.privsep.netns.connect(
-            sandbox.pid, sandbox.netns, dataclasses.asdict(wanted)
-        )
+    def _is_whole(
+        self, wanted: nic.Nic, there: Iterable[nic.Interface]
+    ) -> bool:
+        """Whether a port is there, with all that os-vif has made for it.
 
-    def _complete(
-        self, instance: Any, port: Any, wanted: nic.Nic, sandbox: Sandbox
-    ) -> None:
-        os_vif.plug(port, os_vif_util.nova_to_osvif_instance(instance))
-        # A plugin that made a Linux bridge of its own for the port leaves it
-        # to us to put the device there.
-        novadocker.privsep.netns.bring_up(
-            wanted.device,
-            wanted.mtu,
-            port.bridge_name
-            if isinstance(port, os_vif_vif.VIFBridge)
-            else None,
-        )
-        novadocker.privsep.netns.configure(
-            sandbox.pid, sandbox.netns, dataclasses.asdict(wanted)
-        )
+        By one device of a hybrid plug os-vif knows that it has made it. What
+        it makes last is the port of the switch.
+        """
+        if not any(one.is_end_of(wanted) for one in there):
+            return False
+        with _failing(wanted.port_id):
+            return not wanted.inner or (
+                all(_exists(device) for device in wanted.inner)
+                and self._switch.has(wanted.inner[-1])
+            )
 
-    def announce(self, vifs: Iterable[Any], sandbox: Sandbox) -> None:
-        """Tell the neighbours of ports which NIC has their addresses now.
+    def _clear(self, instance: Any, port: Any, device: str) -> None:
+        """Make room for a port that is to be made.
+
+        A switch that knows it from an earlier namespace would not notice that
+        there is another device of that name now.
+        """
+        if not isinstance(port, os_vif_vif.VIFOpenVSwitch) or self._switch.has(
+            device
+        ):
+            self._unplug(instance, port, device)
+
+    def announce(self, nics: Sequence[nic.Nic], sandbox: Sandbox) -> None:
+        """Tell the neighbours of NICs which of them has what addresses now.
 
         To be called when they are wired: before, nobody hears it.
 
         :raises: NetworkSetupFailed
         """
-        devices = {nic.device(vif): vif['id'] for vif in vifs}
-        for one in self.interfaces(sandbox) if devices else ():
-            if one.device in devices:
-                with _failing(devices[one.device]):
-                    novadocker.privsep.netns.announce(
-                        sandbox.pid, sandbox.netns, one.name
-                    )
+        _at_once(novadocker.privsep.netns.announce, sandbox, nics)
 
     # Unplugging
 
@@ -292,10 +292,10 @@ class Network:
 
     # The namespace
 
-    def interfaces(self, sandbox: Sandbox) -> list[Interface]:
+    def interfaces(self, sandbox: Sandbox) -> list[nic.Interface]:
         """The NICs that a namespace has."""
         return [
-            Interface(
+            nic.Interface(
                 name=one['name'],
                 device=one['device'],
                 mac=one['mac'],
@@ -337,7 +337,7 @@ class Network:
 
 def _wanted(
     vifs: Sequence[Any],
-    there: Iterable[Interface],
+    there: Iterable[nic.Interface],
     known: checkpoint.Checkpoint | None,
 ) -> list[nic.Nic]:
     """The NICs of ports, under the names that they have or had."""
@@ -350,14 +350,39 @@ def _wanted(
     ]
 
 
+def _exists(device: str) -> bool:
+    try:
+        return socket.if_nametoindex(device) > 0
+    except OSError:
+        return False
+
+
+def _at_once(
+    step: Callable[[int, int, list[dict[str, Any]]], None],
+    sandbox: Sandbox,
+    nics: Sequence[nic.Nic],
+) -> None:
+    """Do something with all of these NICs."""
+    if nics:
+        with _failing(*(one.port_id for one in nics)):
+            step(
+                sandbox.pid,
+                sandbox.netns,
+                [dataclasses.asdict(one) for one in nics],
+            )
+
+
 @contextlib.contextmanager
-def _failing(port: str) -> Iterator[None]:
-    """Say of which port an error is."""
+def _failing(*ports: str) -> Iterator[None]:
+    """Say of which ports an error is, or of one of which."""
     try:
         yield
     except (
         os_vif_exception.ExceptionBase,
         nova_exception.VirtualInterfaceUnplugException,
+        exception.SwitchUnavailable,
         OSError,
     ) as exc:
-        raise exception.NetworkSetupFailed(port=port, reason=str(exc)) from exc
+        raise exception.NetworkSetupFailed(
+            port=' or '.join(ports), reason=str(exc)
+        ) from exc

@@ -73,6 +73,8 @@ class Nic:
     :ivar device: the end on the host
     :ivar withdrawn: fixed IPs that the port had before, and has no more
     :ivar dns: addresses of its name servers
+    :ivar linux_bridge: the Linux bridge that its host's end is in
+    :ivar inner: see :func:`inner`
     :ivar bridge: what its host's end is plugged into, in the end, where that
         is a bridge. Its kind decides about the NIC's offloads.
     """
@@ -86,7 +88,32 @@ class Nic:
     withdrawn: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
     dns: tuple[str, ...] = ()
+    linux_bridge: str | None = None
+    inner: tuple[str, ...] = ()
     bridge: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """A NIC as it is.
+
+    :ivar device: its end on the host, empty if there is none
+    :ivar addresses: in the form address/prefix
+    """
+
+    name: str
+    device: str
+    mac: str
+    mtu: int
+    up: bool
+    addresses: tuple[str, ...]
+
+    def is_end_of(self, wanted: Nic) -> bool:
+        return (self.name, self.device, self.mac) == (
+            wanted.name,
+            wanted.device,
+            wanted.mac,
+        )
 
 
 def is_bound(vif: Mapping[str, Any]) -> bool:
@@ -97,6 +124,27 @@ def is_bound(vif: Mapping[str, Any]) -> bool:
 def device(vif: Mapping[str, Any]) -> str:
     """The host's end of a port, by its id alone if nothing else is known."""
     return str(vif.get('devname') or f'tap{vif["id"][:11]}')
+
+
+def linux_bridge(vif: Mapping[str, Any]) -> str | None:
+    """The Linux bridge that a port's device has to be in, if any."""
+    if vif['type'] == network_model.VIF_TYPE_BRIDGE:
+        return str(vif['network']['bridge'])
+    return next(iter(inner(vif)), None)
+
+
+def inner(vif: Mapping[str, Any]) -> tuple[str, ...]:
+    """What os-vif makes between a port's device and the switch.
+
+    Of a hybrid plug that is a Linux bridge, and the link from there to the
+    switch; otherwise nothing.
+    """
+    if not (vif.get('details') or {}).get('ovs_hybrid_plug'):
+        return ()
+    return tuple(
+        f'{kind}{vif["id"]}'[: network_model.NIC_NAME_LEN]
+        for kind in ('qbr', 'qvb', 'qvo')
+    )
 
 
 def names(
@@ -155,6 +203,8 @@ def _nic(vif: Mapping[str, Any], name: str) -> Nic:
         addresses=_addresses(vif),
         routes=_routes(subnets),
         dns=_unique(server for one in subnets for server in _dns(one)),
+        linux_bridge=linux_bridge(vif),
+        inner=inner(vif),
         bridge=network['bridge'],
     )
 

@@ -73,14 +73,20 @@ class Ports:
         :raises: NetworkSetupFailed, VirtualInterfacePlugException
         """
         self._network.check(network_info)
-        # Neutron has nothing to say of a port that was there before.
-        missing = self._network.missing(network_info, box)
-        with self._network.waiting(instance, missing if wait else []):
+        with contextlib.ExitStack() as waiting:
             with _alone(instance.uuid):
                 self._withdraw(instance, network_info)
-                self._connect(instance, network_info, box, undo)
+                there = self._network.there(network_info, box)
+                # Neutron has nothing to say of a port that was there before.
+                missing = self._network.missing(network_info, there)
+                waiting.enter_context(
+                    self._network.waiting(instance, missing if wait else [])
+                )
+                made, _ = self._connect(
+                    instance, network_info, box, there, undo
+                )
             yield
-        self._network.announce(missing, box)
+        self._network.announce(made, box)
 
     def _withdraw(self, instance: Any, network_info: Any) -> None:
         """Unplug what was plugged, and is not the server's any more.
@@ -99,24 +105,28 @@ class Ports:
         instance: Any,
         network_info: Any,
         box: sandbox.Sandbox,
+        there: Sequence[nic.Interface],
         undo: undoing.Undo,
-    ) -> list[str]:
+    ) -> tuple[list[nic.Nic], bool]:
         """Give the sandbox its ports; ones that are right are left alone.
 
-        :returns: what has been done, in words
+        :param there: the NICs that it has
+        :returns: the NICs that were made, and whether it was given its name
         """
         known = self._checkpoints.read(instance.uuid)
         self._remember(instance, network_info, box, known)
-        plugged = self._network.plug(instance, network_info, box, known)
-        undo.callback(self._network.unplug, instance, plugged)
-        if plugged or known is None or known.netns != box.netns:
+        made = self._network.plug(instance, network_info, box, there, known)
+        ids = {one.port_id for one in made}
+        undo.callback(
+            self._network.unplug,
+            instance,
+            [vif for vif in network_info if vif['id'] in ids],
+        )
+        if made or known is None or known.netns != box.netns:
             # Otherwise left alone: the files are the server's to change.
             self._sandboxes.write_names(box, instance, network_info)
-        done = [f'plugged port {vif["id"]}' for vif in plugged]
         self._holders[instance.uuid] = box.pid
-        if self._network.link(instance.uuid, box):
-            done.append('named its network namespace')
-        return done
+        return made, self._network.link(instance.uuid, box)
 
     def _remember(
         self,
@@ -134,7 +144,8 @@ class Ports:
         vifs = list(network_info)
         named = nic.names(vifs, known.names if known else {})
         names = {nic.device(vif): named[vif['id']] for vif in vifs}
-        self._owners.update(dict.fromkeys(names, instance.uuid))
+        for vif in vifs:
+            self._owners.update(dict.fromkeys(_devices(vif), instance.uuid))
         self._checkpoints.write(
             instance.uuid,
             checkpoint.Checkpoint(
@@ -182,8 +193,14 @@ class Ports:
     def _repair(
         self, instance: Any, network_info: Any, box: sandbox.Sandbox
     ) -> list[str]:
+        there = self._network.there(network_info, box)
         with undoing.Undo(instance) as undo:
-            return self._connect(instance, network_info, box, undo)
+            made, named = self._connect(
+                instance, network_info, box, there, undo
+            )
+        return [f'plugged port {one.port_id}' for one in made] + (
+            ['named its network namespace'] if named else []
+        )
 
     def in_use(self, uuid: str) -> bool:
         """Whether a server has processes, and so a use for its ports."""
@@ -223,7 +240,8 @@ class Ports:
             vifs = [*self._others(instance, vif), vif]
             with undoing.Undo(instance) as undo:
                 undo.callback(self._remember, instance, vifs[:-1], box, known)
-                self._connect(instance, vifs, box, undo)
+                there = self._network.there(vifs, box)
+                self._connect(instance, vifs, box, there, undo)
 
     def detach(self, instance: Any, vif: Any) -> None:
         """Take a port from a server; one that it has not is success.
@@ -231,9 +249,11 @@ class Ports:
         What went through it goes through the others from now on.
         """
         with _alone(instance.uuid):
-            # Its device is meant to go: that is no damage to be mended.
-            self._owners.pop(nic.device(vif), None)
-            self._network.unplug(instance, self._known(instance.uuid, [vif]))
+            vif = self._known(instance.uuid, vif)
+            # Its devices are meant to go: that is no damage to be mended.
+            for device in _devices(vif):
+                self._owners.pop(device, None)
+            self._network.unplug(instance, [vif])
             box = self._sandboxes.find(instance.uuid)
             if box is None:
                 return
@@ -255,14 +275,14 @@ class Ports:
             told.get(one['id'], one) for one in there if one['id'] != vif['id']
         ]
 
-    def _known(self, uuid: str, vifs: Any) -> list[Any]:
-        """These ports as they were when they were plugged.
+    def _known(self, uuid: str, vif: Any) -> Any:
+        """A port as it was when it was plugged.
 
-        By now Neutron may have unbound them, and Nova's view does not say any
-        more how they were plugged.
+        By now Neutron may have unbound it, and Nova's view does not say any
+        more how it was plugged.
         """
-        plugged = {vif['id']: vif for vif in self._plugged(uuid)}
-        return [plugged.get(vif['id'], vif) for vif in vifs]
+        plugged = {one['id']: one for one in self._plugged(uuid)}
+        return plugged.get(vif['id'], vif)
 
     def _plugged(self, uuid: str) -> list[Any]:
         known = self._checkpoints.read(uuid)
@@ -321,6 +341,11 @@ class Ports:
         self._unname(uuid)
         self._disown(uuid)
         self._checkpoints.remove(uuid)
+
+
+def _devices(vif: Any) -> tuple[str, ...]:
+    """All that the host has of a port."""
+    return (nic.device(vif), *nic.inner(vif))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@
 """Open vSwitch, asked for the ports of servers as os-vif asks it."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from vif_plug_ovs.ovsdb import ovsdb_lib
@@ -53,10 +54,23 @@ class Switch:
         """:raises: SwitchUnavailable"""
         return [row['name'] for row in self._list('Bridge', 'name')]
 
-    def _list(self, table: str, *columns: str) -> list[dict[str, Any]]:
+    def has(self, name: str) -> bool:
+        """Whether there is a port of this name, with a device or without.
+
+        :raises: SwitchUnavailable
+        """
+        return bool(self._list('Interface', 'name', records=[name]))
+
+    def _list(
+        self, table: str, *columns: str, records: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """:param records: the names of those that are asked for, if not all"""
         try:
             rows: list[dict[str, Any]] = self._base.ovsdb.db_list(
-                table, columns=columns
+                table,
+                records,
+                columns=columns,
+                if_exists=True,
             ).execute(check_error=True)
         except Exception as exc:
             # It raises whatever came to its authors' minds.

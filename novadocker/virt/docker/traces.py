@@ -53,7 +53,7 @@ class Server:
 
 
 class Interface(Protocol):
-    """A NIC as network.Network tells it."""
+    """A NIC as it is, see nic.Interface."""
 
     @property
     def name(self) -> str: ...

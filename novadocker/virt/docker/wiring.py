@@ -55,6 +55,7 @@ from novadocker.virt.docker import serial_console
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import snapshots
 from novadocker.virt.docker import suspension
+from novadocker.virt.docker import switch
 from novadocker.virt.docker import transport
 
 CONF = nova.conf.CONF
@@ -169,7 +170,9 @@ def _rooms(
         settings.server(),
         domains.Domains(checkpoints, CONF.api.dhcp_domain),
     )
-    net = network.Network(nova.virtapi, settings.network())
+    net = network.Network(
+        nova.virtapi, switch.Switch(CONF.os_vif_ovs), settings.network()
+    )
     net.sweep()
     return lifecycle.Rooms(
         client=client,

@@ -56,6 +56,8 @@ class NetnsTestCase(base.BaseTestCase):
             ('netns.pyroute2.IPRoute', self.kernel),
             ('netns._libc', FakeLibc()),
             ('nics.set_tx_offload', self.offloads.__setitem__),
+            ('nics.socket.if_nametoindex', self.kernel.index),
+            ('nics.driver_of', self.kernel.driver),
         ):
             self.patch(name, value)
         self.where = (os.getpid(), os.stat('/proc/self/ns/net').st_ino)
@@ -77,8 +79,9 @@ class NamespaceTestCase(NetnsTestCase):
         pid, inode = self.where
         nic = test_nics.a_nic()
         for call in (
-            lambda: netns.connect(pid, inode + 1, nic),
-            lambda: netns.configure(pid, inode + 1, nic),
+            lambda: netns.connect(pid, inode + 1, [nic]),
+            lambda: netns.complete(pid, inode + 1, []),
+            lambda: netns.announce(pid, inode + 1, [nic]),
             lambda: netns.interfaces(pid, inode + 1),
             lambda: netns.link(NAME, pid, inode + 1),
         ):
@@ -90,26 +93,19 @@ class NamespaceTestCase(NetnsTestCase):
         self.patch('netns._libc', FakeLibc(errno.EPERM))
         self.assertRaises(PermissionError, netns.interfaces, *self.where)
 
-    def test_configure(self):
-        self.kernel.has_link('eth0', 'veth')
-        netns.configure(*self.where, test_nics.a_nic(('10.0.0.5', 24)))
-        self.assertIn('addr add', self.changes())
-
-    def test_offloads_are_those_of_the_bridge(self):
-        self.kernel.has_link('eth0', 'veth')
-        self.kernel.has_link('br-user', 'tun')
-        for bridge, taken in (
-            ('br-int', True),
-            ('br-user', False),
-            (None, True),
-        ):
-            netns.configure(*self.where, test_nics.a_nic(bridge=bridge))
-            self.assertEqual({'eth0': taken}, self.offloads)
-
     def test_announce(self):
-        self.kernel.has_link('eth0', 'veth', IFLA_ADDRESS='fa:16:3e:0:0:1')
-        netns.announce(*self.where, 'eth0')
-        self.assertEqual(['link set'], self.changes())
+        for name in ('eth0', 'eth1'):
+            self.kernel.has_link(name, 'veth')
+        netns.announce(
+            *self.where, [test_nics.a_nic(), test_nics.a_nic(name='eth1')]
+        )
+        self.assertEqual(['link set', 'link set'], self.changes())
+
+    def test_announce_of_no_such_nic(self):
+        error = self.assertRaises(
+            OSError, netns.announce, *self.where, [test_nics.a_nic()]
+        )
+        self.assertIn('eth0', str(error))
 
     def test_interfaces(self):
         self.kernel.has_link('lo')
@@ -140,7 +136,7 @@ class NamespaceTestCase(NetnsTestCase):
 
 class ConnectTestCase(NetnsTestCase):
     def test_one_request_for_both_ends(self):
-        netns.connect(*self.where, test_nics.a_nic())
+        netns.connect(*self.where, [test_nics.a_nic()])
         ((command, arguments),) = self.kernel.changes
         self.assertEqual('link add', command)
         self.assertEqual('tap0', arguments['ifname'])
@@ -153,37 +149,74 @@ class ConnectTestCase(NetnsTestCase):
 
     def test_leftover_goes_first(self):
         self.kernel.has_link('tap0', 'veth')
-        netns.connect(*self.where, test_nics.a_nic())
+        netns.connect(*self.where, [test_nics.a_nic()])
         self.assertEqual(['link del', 'link add'], self.changes())
 
     def test_device_of_the_host_stays(self):
         for kind in ('bridge', None):
             self.kernel.has_link('tap0', kind)
             self.assertRaises(
-                OSError, netns.connect, *self.where, test_nics.a_nic()
+                OSError, netns.connect, *self.where, [test_nics.a_nic()]
             )
         self.assertEqual([], self.kernel.changes)
 
     def test_errors_are_those_of_the_system(self):
         self.kernel.fails('link add', errno.EEXIST)
-        self.assertRaises(
-            FileExistsError, netns.connect, *self.where, test_nics.a_nic()
+        error = self.assertRaises(
+            FileExistsError, netns.connect, *self.where, [test_nics.a_nic()]
+        )
+        self.assertIn('tap0', str(error))
+
+
+class CompleteTestCase(NetnsTestCase):
+    def setUp(self):
+        super().setUp()
+        self.inside = self.kernel.has_link('eth0', 'veth')
+
+    def complete(self, **changes):
+        netns.complete(*self.where, [test_nics.a_nic(**changes)])
+
+    def test_both_ends(self):
+        outside = self.kernel.has_link('tap0', 'veth')
+        netns.complete(*self.where, [test_nics.a_nic(('10.0.0.5', 24))])
+        self.assertEqual(['link set', 'link set', 'addr add'], self.changes())
+        self.assertEqual(
+            [outside, self.inside, self.inside],
+            [arguments['index'] for _, arguments in self.kernel.changes],
         )
 
+    def test_offloads_are_those_of_the_bridge(self):
+        self.kernel.has_link('tap0', 'veth')
+        self.kernel.has_link('br-user', 'tun')
+        for bridge, taken in (
+            ('br-int', True),
+            ('br-user', False),
+            (None, True),
+        ):
+            self.complete(bridge=bridge)
+            self.assertEqual({'eth0': taken}, self.offloads)
 
-class HostEndTestCase(NetnsTestCase):
-    def test_bring_up(self):
+    def test_linux_bridge(self):
         index = self.kernel.has_link('tap0', 'veth')
         bridge = self.kernel.has_link('qbr0', 'bridge')
-        netns.bring_up('tap0', 1400, 'qbr0')
+        self.complete(linux_bridge='qbr0', mtu=1400)
         wanted = {'index': index, 'state': 'up', 'mtu': 1400, 'master': bridge}
-        self.assertEqual([('link set', wanted)], self.kernel.changes)
+        self.assertEqual(('link set', wanted), self.kernel.changes[0])
+
+    def test_link_of_a_hybrid_port(self):
+        self.kernel.has_link('tap0', 'veth')
+        ends = [self.kernel.has_link(name, 'veth') for name in ('qvb', 'qvo')]
+        self.complete(inner=['qbr', 'qvb', 'qvo', 'gone'], mtu=1400)
+        self.assertEqual(
+            [{'index': index, 'mtu': 1400} for index in ends],
+            [arguments for _command, arguments in self.kernel.changes][1:3],
+        )
 
     def test_host_does_not_speak_on_it(self):
         self.kernel.has_link('tap0', 'veth')
         for family in ('ipv4', 'ipv6'):
             (self.sysctls / family / 'conf' / 'tap0').mkdir(parents=True)
-        netns.bring_up('tap0', 1400)
+        self.complete()
         for name, value in (
             ('ipv6/conf/tap0/disable_ipv6', '1'),
             ('ipv4/conf/tap0/rp_filter', '1'),
@@ -195,12 +228,18 @@ class HostEndTestCase(NetnsTestCase):
         self.kernel.has_link('tap0', 'veth')
         self.kernel.has_link('bond0', 'bond')
         for bridge in ('bond0', 'nosuch'):
-            self.assertRaises(OSError, netns.bring_up, 'tap0', 1400, bridge)
+            error = self.assertRaises(
+                OSError, self.complete, linux_bridge=bridge
+            )
+            self.assertIn(bridge, str(error))
         self.assertEqual([], self.kernel.changes)
 
     def test_nothing_to_bring_up(self):
-        self.assertRaises(OSError, netns.bring_up, 'tap0', 1400)
+        error = self.assertRaises(OSError, self.complete)
+        self.assertIn('tap0', str(error))
 
+
+class DeleteTestCase(NetnsTestCase):
     def test_delete(self):
         index = self.kernel.has_link('tap0', 'veth')
         netns.delete('tap0')

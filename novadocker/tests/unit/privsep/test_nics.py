@@ -11,7 +11,9 @@
 # under the License.
 
 
+import errno
 import pathlib
+import struct
 
 import fixtures
 from oslotest import base
@@ -33,6 +35,8 @@ def a_nic(*addresses, **changes):
         'addresses': [{'ip': ip, 'prefix': bits} for ip, bits in addresses],
         'withdrawn': [],
         'routes': [],
+        'linux_bridge': None,
+        'inner': [],
         'bridge': 'br-int',
     }
     return nic | changes
@@ -52,12 +56,20 @@ class ConfigureTestCase(base.BaseTestCase):
             )
         )
         self.kernel = netlink.Kernel()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'novadocker.privsep.nics.socket.if_nametoindex',
+                self.kernel.index,
+            )
+        )
         self.loopback = self.kernel.has_link('lo', up=True)
         self.index = self.kernel.has_link('eth0', 'veth')
+        # That of the link, which the kernel gives to a NIC that goes up.
+        self.kernel.has_address(self.index, 'fe80::1', 64)
 
     def changes(self, nic, command):
         """The requests of a command that it takes to configure a NIC."""
-        nics.configure(self.kernel, nic)
+        nics.configure(self.kernel, [nic])
         return [
             arguments
             for found, arguments in self.kernel.changes
@@ -94,7 +106,7 @@ class ConfigureTestCase(base.BaseTestCase):
     def test_routers_are_not_believed(self):
         directory = self.sysctls / 'ipv6/conf/eth0'
         directory.mkdir(parents=True)
-        nics.configure(self.kernel, a_nic())
+        nics.configure(self.kernel, [a_nic()])
         self.assertEqual('0', (directory / 'accept_ra').read_text())
         self.assertEqual('0', (directory / 'disable_ipv6').read_text())
 
@@ -170,6 +182,12 @@ class ConfigureTestCase(base.BaseTestCase):
         (request,) = self.changes(wanted, 'route replace')
         self.assertEqual('10.0.0.2', request['gateway'])
 
+    def test_neighbours_are_told(self):
+        """By setting the MAC address to what it is."""
+        nics.announce(self.kernel, a_nic())
+        wanted = {'index': self.index, 'address': 'fa:16:3e:00:00:01'}
+        self.assertEqual([('link set', wanted)], self.kernel.changes)
+
     def test_only_our_own_routes_are_removed(self):
         other = self.kernel.has_link('eth1', 'veth')
         self.kernel.has_route(self.index, '172.16.0.0/16', '10.0.0.9')
@@ -182,11 +200,65 @@ class ConfigureTestCase(base.BaseTestCase):
             [one['dst'] for one in self.changes(a_nic(), 'route del')],
         )
 
-    def test_no_such_nic(self):
-        self.assertRaises(
-            OSError, nics.configure, self.kernel, a_nic(name='eth7')
+    def test_route_that_moves_to_another_nic(self):
+        """It is not there any more when it is given to the other."""
+        other = self.kernel.has_link('eth1', 'veth')
+        self.kernel.has_address(other, 'fe80::2', 64)
+        self.kernel.has_route(other, '0.0.0.0/0', '10.0.0.1')
+        route = a_route('0.0.0.0/0', '10.0.0.1')
+        nics.configure(
+            self.kernel, [a_nic(routes=[route]), a_nic(name='eth1')]
         )
+        self.assertEqual(
+            [('route del', other), ('route replace', self.index)],
+            [
+                (command, arguments['oif'])
+                for command, arguments in self.kernel.changes
+                if command.startswith('route')
+            ],
+        )
+
+    def test_no_such_nic(self):
+        error = self.assertRaises(
+            OSError, nics.configure, self.kernel, [a_nic(name='eth7')]
+        )
+        self.assertIn('eth7', str(error))
         self.assertEqual([], self.kernel.changes)
+
+    def test_error_says_of_which_nic_it_is(self):
+        self.kernel.has_link('eth1', 'veth')
+        wanted = [a_nic(), a_nic(('10.0.0.5', 24), name='eth1')]
+        self.kernel.fails('addr add', errno.EINVAL)
+        error = self.assertRaises(OSError, nics.configure, self.kernel, wanted)
+        self.assertEqual(errno.EINVAL, error.errno)
+        self.assertIn('eth1', str(error))
+        wanted[1]['addresses'] = []
+        wanted[1]['routes'] = [a_route('0.0.0.0/0', '10.0.0.1')]
+        self.kernel.fails('route replace', errno.ENETUNREACH)
+        error = self.assertRaises(OSError, nics.configure, self.kernel, wanted)
+        self.assertIn('eth1', str(error))
+
+
+class DeviceTestCase(base.BaseTestCase):
+    def test_index(self):
+        self.assertEqual(1, nics.index_of('lo'))
+        error = self.assertRaises(OSError, nics.index_of, 'nosuch')
+        self.assertEqual(errno.ENODEV, error.errno)
+
+    def test_driver(self):
+        answers = [struct.pack('=I32s160x', 3, b'veth')]
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'novadocker.privsep.nics._ethtool',
+                lambda name, request: answers.pop(),
+            )
+        )
+        self.assertEqual('veth', nics.driver_of('tap0'))
+
+    def test_device_that_has_none(self):
+        self.assertEqual('', nics.driver_of('lo'))
+        error = self.assertRaises(OSError, nics.driver_of, 'nosuch')
+        self.assertEqual(errno.ENODEV, error.errno)
 
 
 class OffloadTestCase(base.BaseTestCase):
@@ -213,11 +285,12 @@ class OffloadTestCase(base.BaseTestCase):
         state = [1]
         requests = []
 
-        def ethtool(handle, name, command, value):
+        def ethtool(name, request):
+            command, value = struct.unpack('=II', request)
             requests.append(command)
             if command == SET:
                 state[0] = value
-            return state[0]
+            return struct.pack('=II', command, state[0])
 
         self.useFixture(
             fixtures.MonkeyPatch('novadocker.privsep.nics._ethtool', ethtool)
@@ -226,17 +299,3 @@ class OffloadTestCase(base.BaseTestCase):
             nics.set_tx_offload('eth0', wanted)
             self.assertEqual(wanted, bool(state[0]))
         self.assertEqual([GET, GET, SET, GET, GET, SET], requests)
-
-
-class AnnounceTestCase(base.BaseTestCase):
-    def test_the_mac_address_is_set_to_what_it_is(self):
-        kernel = netlink.Kernel()
-        index = kernel.has_link('eth0', 'veth', IFLA_ADDRESS='fa:16:3e:0:0:1')
-        nics.announce(kernel, 'eth0')
-        self.assertEqual(
-            [('link set', {'index': index, 'address': 'fa:16:3e:0:0:1'})],
-            kernel.changes,
-        )
-
-    def test_no_such_nic(self):
-        self.assertRaises(OSError, nics.announce, netlink.Kernel(), 'eth0')

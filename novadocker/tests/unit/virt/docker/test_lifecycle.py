@@ -37,6 +37,7 @@ from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import network
+from novadocker.virt.docker import nic
 from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports
@@ -121,9 +122,9 @@ class LifecycleTestCase(base.BaseTestCase):
         yield
         self.road.append('wired')
 
-    def plug(self, instance, network_info, box, names):
+    def plug(self, instance, network_info, box, there, known):
         self.road.append('plugged')
-        return list(network_info)
+        return nic.nics(network_info)
 
     def ensure_image(self, context, instance, image_meta):
         return self.engine.inspect_image(IMAGE.id)
@@ -206,6 +207,7 @@ class LifecycleTestCase(base.BaseTestCase):
             lambda: self.engine.fail('start', GONE, skip=1),
             lambda: self.fail_once(self.images.ensure),
             lambda: self.fail_once(self.network.check),
+            lambda: self.fail_once(self.network.there),
             lambda: self.fail_once(self.network.waiting),
             lambda: self.fail_once(self.network.plug),
             lambda: self.fail_once(self.network.link),

@@ -37,6 +37,8 @@ class Host:
 
     :ivar log: what was done, in order, as pairs of a step and a device
     :ivar there: the NICs of the only namespace
+    :ivar devices: what os-vif has made
+    :ivar switch: the devices that the switch has ports of
     :ivar failing: steps that fail, and of which device
     """
 
@@ -44,6 +46,8 @@ class Host:
         self.log = []
         self.there = []
         self.ports = {}
+        self.devices = set()
+        self.switch = set()
         self.failing = {}
 
     def _did(self, step, device):
@@ -59,10 +63,34 @@ class Host:
     def plug(self, vif, info):
         self._in_terms_of_os_vif('os-vif plug', vif)
         self.ports[vif.vif_name] = vif
+        self.devices |= self._parts(vif)
+        self.switch.add(self._at_the_switch(vif))
 
     def unplug(self, vif, info):
         self._in_terms_of_os_vif('os-vif unplug', vif)
         self.ports.pop(vif.vif_name, None)
+        self.devices -= self._parts(vif)
+        self.switch.discard(self._at_the_switch(vif))
+
+    def _parts(self, vif):
+        if not isinstance(vif, objects.vif.VIFBridge):
+            return set()
+        return {f'{kind}{vif.id}'[:14] for kind in ('qbr', 'qvb', 'qvo')}
+
+    def _at_the_switch(self, vif):
+        return next(
+            (name for name in self._parts(vif) if name.startswith('qvo')),
+            vif.vif_name,
+        )
+
+    def has(self, name):
+        self._did('ask the switch', name)
+        return name in self.switch
+
+    def index(self, name):
+        if name not in self.devices:
+            raise OSError('no interface with this name')
+        return 7
 
     def _in_terms_of_os_vif(self, step, vif):
         try:
@@ -77,26 +105,30 @@ class Host:
         return self.there
 
     def connect(self, pid, netns, wanted):
-        self._did('connect', wanted['device'])
-        self.there.append(
-            {
-                'name': wanted['name'],
-                'device': wanted['device'],
-                'mac': wanted['mac'],
-                'mtu': wanted['mtu'],
-                'up': False,
-                'addresses': (),
-            }
-        )
+        for one in wanted:
+            self._did('connect', one['device'])
+            self.there.append(
+                {
+                    'name': one['name'],
+                    'device': one['device'],
+                    'mac': one['mac'],
+                    'mtu': one['mtu'],
+                    'up': False,
+                    'addresses': (),
+                }
+            )
 
-    def bring_up(self, device, mtu, bridge=None):
-        self._did(f'bring up in {bridge}' if bridge else 'bring up', device)
+    def complete(self, pid, netns, wanted):
+        for one in wanted:
+            bridge = one['linux_bridge']
+            self._did(
+                f'complete in {bridge}' if bridge else 'complete',
+                one['device'],
+            )
 
-    def configure(self, pid, netns, wanted):
-        self._did('configure', wanted['device'])
-
-    def announce(self, pid, netns, name):
-        self._did('announce', name)
+    def announce(self, pid, netns, wanted):
+        for one in wanted:
+            self._did('announce', one['device'])
 
     def delete(self, device):
         self._did('delete', device)
@@ -121,8 +153,7 @@ class NetworkTestCase(base.BaseTestCase):
         for name in (
             'interfaces',
             'connect',
-            'bring_up',
-            'configure',
+            'complete',
             'announce',
             'delete',
             'link',
@@ -131,8 +162,12 @@ class NetworkTestCase(base.BaseTestCase):
             self.patch(
                 f'novadocker.privsep.netns.{name}', getattr(self.host, name)
             )
+        self.patch(
+            'novadocker.virt.docker.network.socket.if_nametoindex',
+            self.host.index,
+        )
         self.network = network.Network(
-            None, network.NetworkSettings(300, True, 'br-ndt')
+            None, self.host, network.NetworkSettings(300, True, 'br-ndt')
         )
         self.instance = instances.an_instance()
 
@@ -151,6 +186,7 @@ class CheckTestCase(NetworkTestCase):
             self.instance,
             [ports.vif(), ports.vif(type='hw_veb')],
             SANDBOX,
+            [],
         )
         self.assertEqual([], self.host.log)
 
@@ -167,7 +203,7 @@ class WaitingTestCase(NetworkTestCase):
 
         wired, down = ports.vif(active=True), ports.vif(active=False)
         settings = network.NetworkSettings(300, True)
-        with network.Network(VirtAPI(), settings).waiting(
+        with network.Network(VirtAPI(), self.host, settings).waiting(
             self.instance, [wired, down]
         ):
             self.assertEqual([[('network-vif-plugged', down['id'])]], waits)
@@ -175,23 +211,49 @@ class WaitingTestCase(NetworkTestCase):
 
 class PlugTestCase(NetworkTestCase):
     def plug(self, *vifs):
-        return self.network.plug(self.instance, vifs, SANDBOX)
+        """Plug ports, and give the ids of those that were made."""
+        there = self.network.there(vifs, SANDBOX)
+        made = self.network.plug(self.instance, vifs, SANDBOX, there)
+        return [one.port_id for one in made]
 
     def test_steps(self):
         vif = ports.vif()
-        self.assertEqual([vif], self.plug(vif))
-        # The switch has to forget the port of an earlier namespace first.
+        self.assertEqual([vif['id']], self.plug(vif))
+        self.assertEqual(
+            ['ask the switch', 'connect', 'os-vif plug', 'complete'],
+            self.host.steps(vif['devname']),
+        )
+
+    def test_switch_forgets_the_port_of_an_earlier_namespace(self):
+        vif = ports.vif()
+        self.plug(vif)
+        self.host.there.clear()
+        self.host.log.clear()
+        self.assertEqual([vif['id']], self.plug(vif))
         self.assertEqual(
             [
+                'ask the switch',
                 'os-vif unplug',
                 'delete',
                 'connect',
                 'os-vif plug',
-                'bring up',
-                'configure',
+                'complete',
             ],
             self.host.steps(vif['devname']),
         )
+
+    def test_no_more_is_asked_of_the_namespace_for_many_ports(self):
+        vifs = [ports.vif() for _ in range(3)]
+        calls = []
+        for name in ('connect', 'complete'):
+            real = getattr(self.host, name)
+            self.patch(
+                f'novadocker.privsep.netns.{name}',
+                lambda *args, real=real: (calls.append(args), real(*args)),
+            )
+        self.plug(*vifs)
+        self.assertEqual(['look'], self.host.steps(SANDBOX.netns))
+        self.assertEqual(2, len(calls))
 
     def test_port_is_added_to_the_switch_by_os_vif(self):
         vif = ports.vif(delegate_create=False)
@@ -205,16 +267,34 @@ class PlugTestCase(NetworkTestCase):
         vif = ports.hybrid(ports.vif())
         self.plug(vif)
         self.assertIn(
-            f'bring up in qbr{vif["id"][:11]}', self.host.steps(vif['devname'])
+            f'complete in qbr{vif["id"][:11]}', self.host.steps(vif['devname'])
+        )
+        self.assertEqual([], self.plug(vif))
+
+    def test_hybrid_port_that_has_lost_a_part(self):
+        vif = ports.hybrid(ports.vif())
+        self.plug(vif)
+        for part in nic.inner(vif):
+            self.host.devices.remove(part)
+            self.assertEqual([vif['id']], self.plug(vif), part)
+            self.assertIn(part, self.host.devices)
+        self.host.switch.clear()
+        self.assertEqual([vif['id']], self.plug(vif))
+        self.assertEqual({nic.inner(vif)[2]}, self.host.switch)
+        self.host.log.clear()
+        self.assertEqual([], self.plug(vif))
+        self.assertEqual(
+            [f'complete in {nic.inner(vif)[0]}'],
+            self.host.steps(vif['devname']),
         )
 
     def test_nic_that_is_there(self):
         old, new = ports.vif(), ports.vif()
         self.plug(old)
         self.host.log.clear()
-        self.assertEqual([new], self.plug(old, new))
+        self.assertEqual([new['id']], self.plug(old, new))
         self.assertEqual(
-            ['os-vif plug', 'bring up', 'configure'],
+            ['os-vif plug', 'complete'],
             self.host.steps(old['devname']),
         )
         self.assertEqual(
@@ -222,42 +302,44 @@ class PlugTestCase(NetworkTestCase):
         )
 
     def test_announce_only_what_is_asked_for(self):
-        old, new = ports.vif(), ports.vif()
-        self.plug(old, new)
+        [_old, new] = nic.nics([ports.vif(), ports.vif()])
         self.network.announce([new], SANDBOX)
-        self.assertEqual([], self.host.steps('eth0'))
-        self.assertEqual(['announce'], self.host.steps('eth1'))
+        self.assertEqual([('announce', new.device)], self.host.log)
+        self.network.announce([], SANDBOX)
+        self.assertEqual([('announce', new.device)], self.host.log)
 
     def test_announce_that_fails(self):
-        vif = ports.vif()
-        self.plug(vif)
-        self.host.failing = {'announce': 'eth0'}
+        [one] = nic.nics([ports.vif()])
+        self.host.failing = {'announce': one.device}
         error = self.assertRaises(
             exception.NetworkSetupFailed,
             self.network.announce,
-            [vif],
+            [one],
             SANDBOX,
         )
-        self.assertIn(vif['id'], str(error))
+        self.assertIn(one.port_id, str(error))
 
     def test_nic_with_another_mac(self):
         vif = ports.vif()
         self.plug(vif)
         vif['address'] = 'fa:16:3e:ff:ff:ff'
-        self.assertEqual([vif], self.plug(vif))
+        self.assertEqual([vif['id']], self.plug(vif))
 
     def test_no_ports(self):
         self.assertEqual([], self.plug())
+        self.assertEqual([], self.host.log)
 
     def test_failure_at_each_step(self):
         for step in (
+            'ask the switch',
             'os-vif unplug',
             'connect',
             'os-vif plug',
-            'bring up',
-            'configure',
+            'complete',
         ):
             good, bad = ports.vif(), ports.vif()
+            if step == 'os-vif unplug':
+                self.host.switch.add(bad['devname'])
             self.host.failing = {step: bad['devname']}
             error = self.assertRaises(
                 exception.NetworkSetupFailed, self.plug, good, bad
@@ -270,24 +352,20 @@ class PlugTestCase(NetworkTestCase):
     def test_failure_keeps_what_was_there(self):
         old, bad = ports.vif(), ports.vif()
         self.plug(old)
-        self.host.failing = {'configure': bad['devname']}
+        self.host.failing = {'complete': bad['devname']}
         self.assertRaises(exception.NetworkSetupFailed, self.plug, old, bad)
         self.assertEqual([old['devname']], list(self.host.ports))
 
     def test_undo_that_fails_does_not_hide_why(self):
         vif = ports.vif()
-        steps = iter(range(10))
-        delete = self.host.delete
 
-        def fails_the_second_time(device):
-            if next(steps):
-                raise OSError(errno.EBUSY, 'busy')
-            delete(device)
+        def fails(device):
+            raise OSError(errno.EBUSY, 'busy')
 
-        self.patch('novadocker.privsep.netns.delete', fails_the_second_time)
-        self.host.failing = {'configure': vif['devname']}
+        self.patch('novadocker.privsep.netns.delete', fails)
+        self.host.failing = {'complete': vif['devname']}
         error = self.assertRaises(exception.NetworkSetupFailed, self.plug, vif)
-        self.assertIn('configure failed', str(error))
+        self.assertIn('complete failed', str(error))
 
     def test_namespace_is_gone(self):
         self.host.failing = {'look': SANDBOX.netns}

@@ -23,11 +23,13 @@ from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as test_ports
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import network
+from novadocker.virt.docker import nic
 from novadocker.virt.docker import ports
 from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import undo as undoing
 
 BOX = sandbox.Sandbox('box', 42, 4026532000, '/resolv', '/hosts')
+THERE = [nic.Interface('eth9', 'tap9', 'fa:16:3e:00:00:09', 1450, True, ())]
 
 
 def ids(vifs):
@@ -38,8 +40,9 @@ class PortsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.network = mock.create_autospec(network.Network, instance=True)
-        self.network.plug.side_effect = lambda instance, vifs, box, known: (
-            list(vifs)
+        self.network.there.return_value = THERE
+        self.network.plug.side_effect = lambda instance, vifs, *_: nic.nics(
+            vifs
         )
         self.network.link.return_value = False
         self.logged = self.useFixture(fixtures.FakeLogger())
@@ -103,22 +106,27 @@ class PortsTestCase(base.BaseTestCase):
         self.network.missing.return_value = [self.second]
         self.wire(self.first, self.second)
 
-        self.network.missing.assert_called_once_with(
+        self.network.there.assert_called_once_with(
             (self.first, self.second), BOX
+        )
+        self.network.missing.assert_called_once_with(
+            (self.first, self.second), THERE
         )
         self.network.waiting.assert_called_once_with(
             self.instance, [self.second]
         )
 
     def test_neighbours_are_told_when_new_ports_are_wired(self):
-        self.network.missing.return_value = [self.second]
+        made = nic.nics([self.second])
+        self.network.plug.side_effect = None
+        self.network.plug.return_value = made
         self.wire(self.first, self.second)
 
         names = [call[0] for call in self.network.mock_calls]
         self.assertGreater(
             names.index('announce'), names.index('waiting().__exit__')
         )
-        self.network.announce.assert_called_once_with([self.second], BOX)
+        self.network.announce.assert_called_once_with(made, BOX)
 
     def test_a_nic_keeps_its_name_when_one_before_it_goes(self):
         self.wire(self.first, self.second)
@@ -126,7 +134,7 @@ class PortsTestCase(base.BaseTestCase):
         self.ports.detach(self.instance, self.first)
 
         self.wire(self.second)
-        known = self.network.plug.call_args.args[3]
+        known = self.network.plug.call_args.args[4]
         self.assertEqual({self.second['devname']: 'eth1'}, known.names)
 
     def test_repair_plugs_into_the_sandbox_that_runs(self):
@@ -136,6 +144,7 @@ class PortsTestCase(base.BaseTestCase):
             self.instance,
             [self.first],
             BOX,
+            THERE,
             self.checkpoints.read(self.instance.uuid),
         )
         self.assertIn(f'plugged port {self.first["id"]}', self.logged.output)
@@ -242,6 +251,25 @@ class PortsTestCase(base.BaseTestCase):
         self.ports.unplug_all(self.instance, None)
         self.assertIsNone(self.ports.owner(device))
         self.assertEqual(set(), self.ports.servers())
+
+    def test_parts_of_a_hybrid_port_are_the_server_s_as_well(self):
+        hybrid = test_ports.hybrid(self.second)
+        self.wire(self.first, hybrid)
+        for device in nic.inner(hybrid):
+            self.assertEqual(self.instance.uuid, self.ports.owner(device))
+
+        self.nova_knows(self.first, hybrid)
+        self.ports.detach(self.instance, test_ports.unbound(hybrid))
+        for device in nic.inner(hybrid):
+            self.assertIsNone(self.ports.owner(device))
+
+    def test_failure_takes_back_what_was_made_and_no_more(self):
+        self.network.plug.side_effect = None
+        self.network.plug.return_value = nic.nics([self.second])
+        self.sandboxes.write_names.side_effect = OSError(28, 'no room')
+        self.assertRaises(OSError, self.wire, self.first, self.second)
+
+        self.assertEqual([self.second['id']], self.unplugged())
 
     def test_name_of_a_namespace(self):
         uuid = self.instance.uuid

@@ -63,6 +63,13 @@ class SwitchTestCase(base.BaseTestCase):
             self.has(OURS | changes)
             self.assertEqual(error, self.switch.ports()[0].error)
 
+    def test_one_port(self):
+        self.has({'name': 'tap1'})
+        self.assertTrue(self.switch.has('tap1'))
+        self.assertEqual(['tap1'], self.ovsdb.db_list.call_args.args[1])
+        self.has()
+        self.assertFalse(self.switch.has('tap1'))
+
     def test_bridges(self):
         self.has({'name': 'br-int'}, {'name': 'br-tun'})
         self.assertEqual(['br-int', 'br-tun'], self.switch.bridges())
