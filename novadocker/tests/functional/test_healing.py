@@ -31,6 +31,7 @@ from novadocker.tests.fixtures import network as ports
 from novadocker.tests.fixtures import ovs
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import network
+from novadocker.virt.docker import nic
 
 
 class AccidentTestCase(base.BaseTestCase):
@@ -99,6 +100,11 @@ class AccidentTestCase(base.BaseTestCase):
     def inside(self, *command):
         return ovs.run('ip', 'netns', 'exec', self.name, *command)
 
+    def devices(self):
+        """Names of the devices of the host."""
+        rows = ovs.run('ip', '-br', 'link').splitlines()
+        return {row.split()[0].split('@')[0] for row in rows}
+
     def repairs(self):
         """The lines that tell of a repair of the server."""
         return [
@@ -130,7 +136,8 @@ class HostAccidentTestCase(AccidentTestCase):
         self.assertEqual(before, self.host.client.inspect(self.name).pid)
         self.assert_told_once('was deleted')
 
-    def test_device_of_a_hybrid_port(self):
+    def attach_hybrid(self):
+        """Attach a port that has a Linux bridge before the switch."""
         vif = ports.hybrid(
             ports.userspace(
                 ports.vif(ports.Subnet('10.9.0.0/24', ['10.9.0.5']))
@@ -140,14 +147,53 @@ class HostAccidentTestCase(AccidentTestCase):
         self.host.driver.attach_interface(
             self.host.context, self.instance, None, vif
         )
-        self.happens('ip', 'link', 'delete', vif['devname'])
+        return vif
 
-        self.assert_soon(
-            lambda: self.assertIn(
-                'master qbr', ovs.run('ip', 'link', 'show', vif['devname'])
-            ),
-            lambda: self.assertIn('10.9.0.5', self.inside('ip', 'addr')),
+    def assert_hybrid(self, vif):
+        bridge, at_bridge, at_switch = nic.inner(vif)
+        for device in (vif['devname'], at_bridge):
+            self.assertIn(
+                f'master {bridge}', ovs.run('ip', 'link', 'show', device)
+            )
+        self.assertIn(at_switch, self.host.switch.ports())
+        self.assertIn('10.9.0.5', self.inside('ip', 'addr', 'show', 'eth1'))
+
+    def test_devices_of_a_hybrid_port(self):
+        vif = self.attach_hybrid()
+        self.assert_hybrid(vif)
+        for number, device in enumerate((vif['devname'], *nic.inner(vif))):
+            self.happens('ip', 'link', 'delete', device)
+            self.assert_soon(
+                lambda: self.assert_hybrid(vif),
+                lambda number=number: self.assertEqual(
+                    number + 1, len(self.repairs())
+                ),
+            )
+
+    def test_hybrid_port_that_is_detached(self):
+        before = self.devices()
+        vif = self.attach_hybrid()
+        self.host.driver.detach_interface(
+            self.host.context, self.instance, ports.unbound(vif)
         )
+        time.sleep(1)
+
+        self.assertEqual(before, self.devices())
+        self.is_whole()
+        self.assertEqual([], self.repairs())
+
+    def test_parts_of_a_hybrid_port_lost_while_nova_is_away(self):
+        vif = self.attach_hybrid()
+        self.host.driver.cleanup_host(self.host.host)
+        for lose in (
+            lambda device: ovs.run('ip', 'link', 'delete', device),
+            lambda device: self.host.switch.vsctl('del-port', device),
+        ):
+            lose(nic.inner(vif)[2])
+            self.host.driver.plug_vifs(
+                self.instance, [*self.network_info, vif]
+            )
+            self.assert_hybrid(vif)
 
     def test_devices_that_the_driver_deletes_are_not_made_again(self):
         vif = self.attach()
