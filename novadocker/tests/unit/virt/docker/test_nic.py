@@ -63,6 +63,21 @@ class NicsTestCase(base.BaseTestCase):
         (found,) = nic.nics([ports.vif(bridge='br-other')])
         self.assertEqual('br-other', found.bridge)
 
+    def test_what_is_between_a_port_and_the_switch(self):
+        vif = ports.vif(id='01234567-89ab-4cde-8f01-23456789abcd')
+        (found,) = nic.nics([vif])
+        self.assertEqual((None, ()), (found.linux_bridge, found.inner))
+        (found,) = nic.nics([ports.hybrid(vif)])
+        self.assertEqual('qbr01234567-89', found.linux_bridge)
+        self.assertEqual(
+            ('qbr01234567-89', 'qvb01234567-89', 'qvo01234567-89'),
+            found.inner,
+        )
+
+    def test_port_of_a_linux_bridge(self):
+        found = one(type='bridge', bridge='brq-1')
+        self.assertEqual(('brq-1', ()), (found.linux_bridge, found.inner))
+
     def test_port_that_was_unbound(self):
         vif = ports.unbound(ports.vif())
         vif['details'] = None
