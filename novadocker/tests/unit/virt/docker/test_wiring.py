@@ -16,6 +16,7 @@ from unittest import mock
 
 import fixtures
 import nova.conf
+import os_vif
 from oslotest import base
 
 from novadocker.tests.fixtures import fake_engine
@@ -27,6 +28,8 @@ CONF = nova.conf.CONF
 class WiringTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
+        # As nova-compute does before it loads a driver.
+        os_vif.initialize()
         CONF([], project='nova', default_config_files=[])
         self.addCleanup(CONF.reset)
         path = self.useFixture(fixtures.TempDir()).path
