@@ -19,6 +19,7 @@ from nova.compute import task_states
 import nova.conf
 from nova import exception as nova_exception
 from nova.virt import driver as nova_driver
+import os_vif
 from oslotest import base
 
 from novadocker import exception
@@ -38,6 +39,8 @@ ADDED = {'share_info'}
 class DriverTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
+        # As nova-compute does before it loads a driver.
+        os_vif.initialize()
         CONF([], project='nova', default_config_files=[])
         self.addCleanup(CONF.reset)
         self.engine = fake_engine.FakeEngine()
