@@ -83,6 +83,7 @@ class Aside:
             and row.name
             == naming.aside_name(naming.instance_name(uuid), self._host, why)
         ]
+
     def current(self, instance: Any) -> model.ContainerInfo:
         """The container that is the server, which may have been put aside.
 
