@@ -153,7 +153,8 @@ class GuestsTestCase(base.FunctionalTestCase):
         self.assertTrue(self.verify(server, 'ann', password))
         self.assertEqual('*', self.password(server, 'root'))
         self.assertEqual(
-            f'{colour}--\r\n', self.shell(server, 'echo "$COLOUR-$env-"')
+            f'{colour}--OpenStack Nova\r\n',
+            self.shell(server, 'echo "$COLOUR-$env-$product_name"'),
         )
 
     def seen(self, server, path):

@@ -29,6 +29,10 @@ MAX_SHARES = 262144
 # Where cloud-init looks for a config drive that is no device.
 CONFIG_DRIVE = '/var/lib/cloud/seed/config_drive'
 
+# By which cloud-init knows a container of Nova's, where it would ask the
+# firmware of a virtual machine.
+_PRODUCT = {'product_name': 'OpenStack Nova'}
+
 # Where a server that is rescued finds its own root file system.
 RESCUE_PATH = '/mnt/instance'
 
@@ -122,7 +126,7 @@ def server(
         limits=limits(flavor, settings),
         log=settings.log_limits,
         command=command(instance.image_meta.properties),
-        environment=environment(instance.metadata),
+        environment=_PRODUCT | environment(instance.metadata),
         tty=True,
         capabilities=settings.capabilities,
         mounts=_mounts(instance, settings),

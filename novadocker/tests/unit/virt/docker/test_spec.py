@@ -114,7 +114,10 @@ class EnvironmentTestCase(base.BaseTestCase):
     def test_server_has_it(self):
         instance = an_instance()
         instance.metadata = {'env.A': '1'}
-        self.assertEqual({'A': '1'}, a_server(instance).environment)
+        self.assertEqual(
+            {'A': '1', 'product_name': 'OpenStack Nova'},
+            a_server(instance).environment,
+        )
 
 
 class ConfigDriveTestCase(base.BaseTestCase):
