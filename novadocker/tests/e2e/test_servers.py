@@ -12,6 +12,7 @@
 
 """The life of a server, as a user and an operator see it."""
 
+import dataclasses
 import json
 
 import fixtures
@@ -28,9 +29,9 @@ class TestServers(base.TestCase):
         self.image = self.upload(base.WEB)
         return self.boot(self.image)
 
-    def assert_serves(self, server):
+    def assert_serves(self, server, page=PAGE):
         url = f'http://{self.address(server)}/'
-        self.assertEqual(PAGE, self.beside('curl', '-sS', '-m', '10', url))
+        self.assertEqual(page, self.beside('curl', '-sS', '-m', '10', url))
 
     def test_the_command_boots_by_name_and_deletes(self):
         archive = self.useFixture(fixtures.TempDir()).join('image')
@@ -152,6 +153,56 @@ class TestServers(base.TestCase):
         self.assertEqual(
             'changed\n', self.beside('curl', '-sS', '-m', '10', url)
         )
+
+    def test_rebuild_from_another_image_keeps_the_ports(self):
+        server = self.serve()
+        self.assert_running(server)
+        self.inside(server, 'touch', '/gone')
+        containers = self.containers(server)
+        nics = self.nics(server)
+        another = self.upload(
+            dataclasses.replace(
+                base.WEB, files=(('www/index.html', b'another\n'),)
+            )
+        )
+        self.cloud.openstack(
+            'server', 'rebuild', server.id, '--image', another.id
+        )
+        server = self.wait_for_status(server, 'ACTIVE')
+        self.assertEqual(another.id, server.image.id)
+        self.assert_running(server)
+        found = self.containers(server)
+        self.assertEqual(
+            containers['sandbox']['State']['Pid'],
+            found['sandbox']['State']['Pid'],
+        )
+        self.assertNotEqual(
+            containers['instance']['Image'], found['instance']['Image']
+        )
+        self.assertEqual(nics, self.nics(server))
+        self.inside(server, 'test', '!', '-e', '/gone')
+        self.assert_serves(server, 'another\n')
+
+    def test_a_process_tells_what_it_does(self):
+        compute = self.cloud.admin.compute
+        flavor = compute.create_flavor(
+            name=self.name, ram=64, vcpus=1, disk=1
+        )
+        self.addCleanup(compute.delete_flavor, flavor)
+        compute.create_flavor_extra_specs(
+            flavor, {'docker:crash_dump_signal': 'SIGQUIT'}
+        )
+        script = 'trap "echo asked" QUIT; echo up; while :; do sleep 1; done'
+        image = self.upload(images.Image(command=('sh', '-c', script)))
+        server = self.boot(image, flavor_id=flavor.id)
+        self.wait_for(lambda: 'up' in self.console(server), 'the process')
+        base.run(
+            *('openstack', '--os-compute-api-version', '2.17'),
+            *('server', 'dump', 'create', server.id),
+            env=self.cloud.env,
+        )
+        self.wait_for(lambda: 'asked' in self.console(server), 'the dump', 10)
+        self.assert_running(server)
 
     def test_a_process_that_ends_shuts_the_server_off(self):
         server = self.request(self.upload(images.ENDS))
