@@ -75,7 +75,8 @@ function packages_of {
         ;;
     e2e)
         # The cloud installs its own.
-        printf '%s\n' busybox-static ca-certificates iproute2 procps
+        printf '%s\n' busybox-static ca-certificates iproute2 mmdebstrap \
+            openssh-client procps
         ;;
     esac
 }

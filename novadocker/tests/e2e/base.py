@@ -13,6 +13,7 @@
 """A test as the user demo: what it begins with, and what has to be true."""
 
 from typing import Any
+from typing import Protocol
 import uuid
 
 from openstack import resource
@@ -38,6 +39,12 @@ WEB = images.Image(
     ),
     files=images.HTTPD.files,
 )
+
+
+class Archive(Protocol):
+    """What can be uploaded."""
+
+    def archive(self) -> bytes: ...
 
 
 def text(said: str) -> content.Content:
@@ -70,7 +77,7 @@ class TestCase(looking.Looking):
             )
         return group
 
-    def upload(self, image: images.Image, **properties: str) -> Any:
+    def upload(self, image: Archive, **properties: str) -> Any:
         """Make a Glance image."""
         made = self.cloud.demo.image.create_image(
             name=f'{self.name}-{uuid.uuid4().hex[:4]}',
