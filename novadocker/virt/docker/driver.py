@@ -51,6 +51,8 @@ class DockerDriver(driver_moves.Moves, driver.ComputeDriver):
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         super().__init__(virtapi)
         self._client = engine.Client(settings.engine())
+        # Nova 31 asks a host that is new to it before init_host().
+        self._roster = wiring.listing(self._client, CONF.host)
 
     def init_host(self, host: str) -> None:
         """Wire everything for this Nova host.

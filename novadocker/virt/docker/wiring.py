@@ -156,6 +156,14 @@ def furnish(
     )
 
 
+def listing(client: engine.Client, host: str) -> roster.Roster:
+    """What tells which servers a Nova host has, before it is wired."""
+    return roster.Roster(
+        observed.Observed(client, host),
+        suspension.Suspensions(CONF.instances_path),
+    )
+
+
 def _rooms(
     client: engine.Client,
     host: str,

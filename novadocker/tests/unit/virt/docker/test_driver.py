@@ -68,6 +68,10 @@ class DriverTestCase(base.BaseTestCase):
         self.driver.init_host('host1')
         self.addCleanup(self.driver.cleanup_host, 'host1')
 
+    def test_nova_31_asks_a_new_host_before_it_begins(self):
+        """It refuses one that has servers, since its database is another's."""
+        self.assertEqual([], self.driver.list_instance_uuids())
+
     def test_overrides_take_what_nova_passes(self):
         for name, method in inspect.getmembers(
             driver.DockerDriver, inspect.isfunction
