@@ -41,9 +41,11 @@ class TestFloating(base.TestCase):
         self.addCleanup(network.delete_ip, floating, ignore_missing=True)
         address = floating.floating_ip_address
         self.wait_for(lambda: self.page(address), 'the floating address')
-        self.assertIn(
-            address,
-            {entry['addr'] for entry in self.addresses(server)},
+        self.wait_for(
+            lambda: (
+                address in {entry['addr'] for entry in self.addresses(server)}
+            ),
+            'word of it to Nova',
         )
         with traffic.echo(naming.instance_name(server.id), at_once=False):
             self.assert_passes(None, address)
@@ -54,6 +56,21 @@ class TestFloating(base.TestCase):
         )
         network.update_ip(floating, port_id=None)
         self.wait_for(lambda: not self.page(address), 'its end')
+
+    def sizes(self, protocol):
+        """Of what a router passes on.
+
+        That of OVN measures in userspace what TCP has not cut yet, and takes
+        it for too large: see the page on OVN below doc/source/decisions.
+        """
+        datapaths = {
+            bridge['datapath_type']
+            for bridge in self.host.vsctl('list', 'Bridge')
+        }
+        by_ovn = 'neutron-dhcp-agent' not in self.cloud.agents()
+        if protocol == 'tcp' and by_ovn and 'netdev' in datapaths:
+            return _SIZES[:1]
+        return _SIZES
 
     def addresses(self, server):
         return self.show(server).addresses[base.NETWORK]
@@ -66,7 +83,7 @@ class TestFloating(base.TestCase):
 
     def assert_passes(self, namespace, address):
         for protocol in ('tcp', 'udp'):
-            for size in _SIZES:
+            for size in self.sizes(protocol):
                 self.assertTrue(
                     traffic.comes_back(namespace, address, protocol, size),
                     (address, protocol, size),
