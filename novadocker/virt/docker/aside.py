@@ -62,10 +62,7 @@ class Aside:
 
         What was not, or is not there, is left alone.
         """
-        rows = self._client.list_containers(
-            naming.instance_filter(uuid, self._host)
-        )
-        there = {row.name for row in rows}
+        there = self._containers(uuid)
         for name in (naming.instance_name(uuid), naming.sandbox_name(uuid)):
             aside = naming.aside_name(name, self._host, why)
             if aside in there and name not in there:
@@ -106,12 +103,7 @@ class Aside:
         container is left as it is.
         """
         name = naming.instance_name(uuid)
-        rows = {
-            row.name: row
-            for row in self._client.list_containers(
-                naming.instance_filter(uuid, self._host)
-            )
-        }
+        rows = self._containers(uuid)
         there = rows.get(name)
         if there is not None and not naming.is_rescue(there.labels):
             return
@@ -122,3 +114,10 @@ class Aside:
                     self._client.remove(there.id)
                 self._client.rename(own.id, name)
                 return
+
+    def _containers(self, uuid: str) -> dict[str, model.ContainerSummary]:
+        """All of a server, by their names."""
+        rows = self._client.list_containers(
+            naming.instance_filter(uuid, self._host)
+        )
+        return {row.name: row for row in rows}
