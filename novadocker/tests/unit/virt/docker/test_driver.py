@@ -162,66 +162,54 @@ class DriverTestCase(base.BaseTestCase):
                 self.driver.reboot(None, instance, 'ports', kind)
                 lifecycle.reboot.assert_called_with(instance, 'ports', grace)
 
+    def double(self, name):
+        """A mock in the place of one that does the driver's work."""
+        return self.useFixture(
+            fixtures.MockPatchObject(self.driver, name, autospec=True)
+        ).mock
+
     def test_start_and_reboot_finish_a_move_first(self):
         self.start()
         instance = instances.an_instance()
-        with (
-            mock.patch.object(
-                self.driver, '_lifecycle', autospec=True
-            ) as lifecycle,
-            mock.patch.object(
-                self.driver, '_migrations', autospec=True
-            ) as migrations,
-        ):
-            for finished in (True, False):
-                migrations.resume.return_value = finished
-                self.driver.power_on('ctx', instance, 'ports')
-                self.driver.reboot('ctx', instance, 'ports', 'HARD')
-                self.assertEqual(
-                    0 if finished else 2, len(lifecycle.mock_calls)
-                )
-            migrations.resume.assert_called_with('ctx', instance, 'ports')
+        lifecycle = self.double('_lifecycle')
+        migrations = self.double('_migrations')
+        for finished in (True, False):
+            migrations.resume.return_value = finished
+            self.driver.power_on('ctx', instance, 'ports')
+            self.driver.reboot('ctx', instance, 'ports', 'HARD')
+            self.assertEqual(
+                0 if finished else 2, len(lifecycle.mock_calls)
+            )
+        migrations.resume.assert_called_with('ctx', instance, 'ports')
 
     def test_one_that_is_reverted_in_place_is_not_destroyed(self):
         self.start()
         instance = instances.an_instance()
-        with (
-            mock.patch.object(
-                self.driver, '_lifecycle', autospec=True
-            ) as lifecycle,
-            mock.patch.object(
-                self.driver, '_migrations', autospec=True
-            ) as migrations,
-        ):
-            migrations.keeps.return_value = True
-            self.driver.destroy('ctx', instance, 'ports')
-            migrations.rest.assert_called_once_with(instance, 60)
-            lifecycle.destroy.assert_not_called()
-            migrations.keeps.return_value = False
-            self.driver.destroy('ctx', instance, 'ports')
-            lifecycle.destroy.assert_called_once_with(instance, 'ports', True)
-            migrations.discard.assert_called_once_with('ctx', instance)
+        lifecycle = self.double('_lifecycle')
+        migrations = self.double('_migrations')
+        migrations.keeps.return_value = True
+        self.driver.destroy('ctx', instance, 'ports')
+        migrations.rest.assert_called_once_with(instance, 60)
+        lifecycle.destroy.assert_not_called()
+        migrations.keeps.return_value = False
+        self.driver.destroy('ctx', instance, 'ports')
+        lifecycle.destroy.assert_called_once_with(instance, 'ports', True)
+        migrations.discard.assert_called_once_with('ctx', instance)
 
     def test_rescue_is_refused_before_the_server_is_stopped(self):
         self.start()
         instance = instances.an_instance()
-        with (
-            mock.patch.object(
-                self.driver, '_lifecycle', autospec=True
-            ) as lifecycle,
-            mock.patch.object(
-                self.driver, '_rescuer', autospec=True
-            ) as rescuer,
-        ):
-            rescuer.check.side_effect = exception.RescueRefused(reason='r')
-            self.driver.power_off(instance, 3)
-            lifecycle.power_off.assert_called_once_with(instance, 3)
+        lifecycle = self.double('_lifecycle')
+        rescuer = self.double('_rescuer')
+        rescuer.check.side_effect = exception.RescueRefused(reason='r')
+        self.driver.power_off(instance, 3)
+        lifecycle.power_off.assert_called_once_with(instance, 3)
 
-            instance.task_state = task_states.RESCUING
-            self.assertRaises(
-                exception.RescueRefused, self.driver.power_off, instance, 3
-            )
-            lifecycle.power_off.assert_called_once_with(instance, 3)
+        instance.task_state = task_states.RESCUING
+        self.assertRaises(
+            exception.RescueRefused, self.driver.power_off, instance, 3
+        )
+        lifecycle.power_off.assert_called_once_with(instance, 3)
 
     def rebuild(self, instance, **arguments):
         self.driver.rebuild(
