@@ -209,16 +209,15 @@ class TestCase(looking.Looking):
 
     def assert_nothing_left_at(self, host: cloud.Host, server: Any) -> None:
         """No trace of a server that is not, or no longer, on a host."""
-        before, self.host = self.host, host
-        self.assertEqual({}, self.containers(server))
-        self.assertEqual([], self.interfaces(server))
+        with self.at(host):
+            self.assertEqual({}, self.containers(server))
+            self.assertEqual([], self.interfaces(server))
+            self.assert_no_stray_port()
         for device in self._devices.get(server.id, ()):
             self.assertFalse(host.has(f'/sys/class/net/{device}'), device)
         link = f'/run/netns/{naming.instance_name(server.id)}'
         self.assertFalse(host.has(link), link)
-        self.assert_no_stray_port()
         self.assertFalse((host.state / 'nova/instances' / server.id).exists())
-        self.host = before
 
     def assert_no_stray_port(self) -> None:
         """Each port at the switch that names a server has that server."""

@@ -36,6 +36,15 @@ class Looking(base.BaseTestCase):
         # Where the servers are that the test looks at.
         self.host = self.cloud.hosts[0]
 
+    @contextlib.contextmanager
+    def at(self, host: cloud.Host) -> Iterator[None]:
+        """Look at another host for a while."""
+        before, self.host = self.host, host
+        try:
+            yield
+        finally:
+            self.host = before
+
     # Waiting
 
     def wait_for(

@@ -65,8 +65,5 @@ class TestCase(base.TestCase):
 
     def containers_at(self, host: cloud.Host, server: Any) -> dict[str, Any]:
         """What the engine of a host has of a server, by role."""
-        before, self.host = self.host, host
-        try:
+        with self.at(host):
             return self.containers(server)
-        finally:
-            self.host = before
