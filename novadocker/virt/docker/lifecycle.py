@@ -356,7 +356,9 @@ class Lifecycle:
         self._obituaries.expect(uuid)
         with self.changing():
             # By label: another host of the same engine may have the name.
-            servers, sandboxes = self.containers(uuid)
+            servers, sandboxes = observed.containers(
+                self._client, uuid, self._host
+            )
             for container in servers:
                 end(container)
             with contextlib.ExitStack() as always:
@@ -369,15 +371,3 @@ class Lifecycle:
                 )
                 self._ports.forget(uuid)
                 self._obituaries.forget(uuid)
-
-    def containers(self, uuid: str) -> tuple[list[str], list[str]]:
-        """The ids of a server's containers, and of its sandboxes.
-
-        First comes what has another one's root file system mounted.
-        """
-        rows = self._client.list_containers(
-            naming.instance_filter(uuid, self._host)
-        )
-        rows.sort(key=lambda row: not naming.is_rescue(row.labels))
-        boxes = [row.id for row in rows if naming.is_sandbox(row.labels)]
-        return [row.id for row in rows if row.id not in boxes], boxes

@@ -25,9 +25,9 @@ from nova.network import model as network_model
 
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import findings
-from novadocker.virt.docker import naming
 from novadocker.virt.docker import network
 from novadocker.virt.docker import nova_records
+from novadocker.virt.docker import observed
 from novadocker.virt.docker import ports as ports_mod
 from novadocker.virt.docker import survey
 from novadocker.virt.docker import switch as switch_mod
@@ -134,7 +134,7 @@ class Mender:
     def _clear(self, repair: findings.Repair, instance: Any) -> None:
         """Remove what is made again wherever the server starts next."""
         uuid = repair.server
-        _, boxes = self._containers(uuid)
+        _, boxes = observed.containers(self._tools.client, uuid, self._host)
         if instance.host is None:
             # Else they are plugged there, which may be this machine.
             self._tools.ports.unplug_all(instance, self._plugged(uuid))
@@ -146,7 +146,9 @@ class Mender:
     def _remove(self, repair: findings.Repair, instance: Any) -> None:
         """Remove a server that was deleted, with its data."""
         uuid = repair.server
-        servers, boxes = self._containers(uuid)
+        servers, boxes = observed.containers(
+            self._tools.client, uuid, self._host
+        )
         for container in servers:
             self._tools.client.remove(container)
         self._tools.ports.unplug_all(instance, self._plugged(uuid))
@@ -155,18 +157,6 @@ class Mender:
         if repair.detail:
             self._tools.client.remove_image(repair.detail)
         self._tools.ports.forget(uuid)
-
-    def _containers(self, uuid: str) -> tuple[list[str], list[str]]:
-        """The ids of our containers of a server, and of its sandboxes.
-
-        First comes what has the root file system of another one mounted.
-        """
-        rows = self._tools.client.list_containers(
-            naming.instance_filter(uuid, self._host)
-        )
-        rows.sort(key=lambda row: not naming.is_rescue(row.labels))
-        boxes = [row.id for row in rows if naming.is_sandbox(row.labels)]
-        return [row.id for row in rows if row.id not in boxes], boxes
 
     def _plugged(self, uuid: str) -> list[Any]:
         """The ports that the switch has of a server."""

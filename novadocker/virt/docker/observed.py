@@ -26,6 +26,19 @@ from novadocker.virt.docker import naming
 MAX_AGE = 2.0
 
 
+def containers(
+    client: engine.Client, uuid: str, host: str
+) -> tuple[list[str], list[str]]:
+    """The ids of a server's containers, and of its sandboxes, asked now.
+
+    First comes what has another one's root file system mounted.
+    """
+    rows = client.list_containers(naming.instance_filter(uuid, host))
+    rows.sort(key=lambda row: not naming.is_rescue(row.labels))
+    boxes = [row.id for row in rows if naming.is_sandbox(row.labels)]
+    return [row.id for row in rows if row.id not in boxes], boxes
+
+
 class Observed:
     """The instance containers of one Nova host, by instance uuid.
 
