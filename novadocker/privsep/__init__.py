@@ -26,8 +26,10 @@ CAPABILITIES = (
     capabilities.CAP_SYS_ADMIN,
     # /proc/<pid>/ns of a process of another user.
     capabilities.CAP_SYS_PTRACE,
-    # /var/run/netns and /proc/sys, which belong to root.
+    # /var/run/netns, /proc/sys, and the files of instances.
     capabilities.CAP_DAC_OVERRIDE,
+    # Attributes and times of these files.
+    capabilities.CAP_FOWNER,
 )
 
 sys_admin_pctxt = priv_context.PrivContext(

@@ -44,9 +44,9 @@ def write_sandbox_file(path: str, content: str) -> None:
     ):
         raise PermissionError(errno.EPERM, f'{path} is not to be written')
     with (
-        _opened(str(directory.parent), os.O_DIRECTORY) as containers,
-        _opened(directory.name, os.O_DIRECTORY, containers) as container,
-        _opened(file.name, os.O_WRONLY, container) as target,
+        opened(str(directory.parent), os.O_DIRECTORY) as containers,
+        opened(directory.name, os.O_DIRECTORY, containers) as container,
+        opened(file.name, os.O_WRONLY, container) as target,
     ):
         found = os.fstat(target)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
@@ -58,9 +58,10 @@ def write_sandbox_file(path: str, content: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(
+def opened(
     name: str, flags: int, directory: int | None = None
 ) -> Iterator[int]:
+    """Open what a name in a directory stands for, unless it is a link."""
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     handle = os.open(name, flags, dir_fd=directory)
     try:

@@ -16,6 +16,7 @@
 import hashlib
 import os
 import stat
+import struct
 from unittest import mock
 
 import fixtures
@@ -40,6 +41,13 @@ MIB = 1 << 20
 
 LARGE = base.FLAVOR | {'memory_mb': 128, 'vcpu': 2, 'disk': 2}
 SMALL = base.FLAVOR | {'memory_mb': 32}
+
+# A version, and then for each entry what it is of, what that may do, and who
+# it is: the owner, user 77, the group, the most for these two, all others.
+ACL = struct.pack(
+    '<I' + 'HHi' * 5,
+    *(2, 1, 6, -1, 2, 4, 77, 4, 0, -1, 16, 4, -1, 32, 0, -1),
+)
 
 
 def written(pid):
@@ -68,6 +76,9 @@ def written(pid):
         'security.capability',
         bytes.fromhex('0100000200200000000000000000000000000000'),
     )
+    os.setxattr(root + 'kept/plain', 'user.origin', b'here \xff')
+    os.setxattr(root + 'kept', 'user.mime_type', b'inode/directory')
+    os.setxattr(root + 'kept/owned', 'system.posix_acl_access', ACL)
     os.link(root + 'kept/plain', root + 'kept/hard link')
     os.symlink('plain', root + 'kept/soft link')
     os.symlink('/nowhere', root + 'kept/dangling')
@@ -75,6 +86,7 @@ def written(pid):
     os.mknod(root + 'kept/device', 0o660 | stat.S_IFCHR, os.makedev(1, 5))
     make('kept/sparse')
     os.truncate(root + 'kept/sparse', 8 * MIB)
+    os.setxattr(root + 'kept/sparse', 'user.holes', b'many')
     make('kept/\u00fcml\u00e4ut ' + 'x' * 180)
     os.utime(root + 'kept/empty', (1e9, 1e9))
     # What the image has: changed, replaced, and removed.
@@ -124,6 +136,7 @@ def _described(path, entry):
         None if stat.S_ISDIR(entry.st_mode) else int(entry.st_mtime),
         1 if stat.S_ISDIR(entry.st_mode) else entry.st_nlink,
         entry.st_rdev,
+        entry.st_size - entry.st_blocks * 512 >= MIB,
         content,
         attributes,
     )

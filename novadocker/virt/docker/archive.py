@@ -40,6 +40,9 @@ from novadocker.virt.docker import tar_stream
 # Bytes of all members that are not layers: they are held in memory.
 _MAX_DOCUMENTS = 1 << 24
 
+# The member that is a note.
+_NOTE = 'nova-docker.json'
+
 # What a root file system runs that no command was given for.
 _INIT = ('/sbin/init',)
 
@@ -115,6 +118,7 @@ class Archive:
     :param rewrite: changes the config of an image that is trusted
     :param below: an image below it, whose layers are left out, and may be
         missing
+    :param note: of ours, that travels with it and that no engine takes
     """
 
     def __init__(
@@ -123,12 +127,14 @@ class Archive:
         rules: Rules,
         rewrite: Callable[[bytes], bytes] | None = None,
         below: below_mod.Below | None = None,
+        note: bytes = b'',
     ) -> None:
         self._chunks = iter(chunks)
         self._rules = rules
         self._rewrite = rewrite
         self._below = below or below_mod.Below()
         self._contents = contents.Contents(self._below.layers)
+        self._sent_note = note
         self._held = 0
         self._unpacked = 0
         self._image: Image | None = None
@@ -139,6 +145,11 @@ class Archive:
         if self._image is None:
             raise RuntimeError('the archive was not read to its end')
         return self._image
+
+    @property
+    def note(self) -> bytes:
+        """What came with it; known when the iteration has ended."""
+        return self._contents.documents.get(_NOTE, b'')
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -325,7 +336,10 @@ class Archive:
             entrypoint=config.entrypoint,
             command=config.command,
         )
-        return finish(content, self._image.layers)
+        end = finish(content, self._image.layers)
+        if self._sent_note:
+            return tar_stream.file(_NOTE, self._sent_note) + end
+        return end
 
 
 def _exactly(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -202,10 +202,13 @@ def _limits(host: Mapping[str, Any]) -> model.Limits:
 
 
 def _root(storage: Mapping[str, Any]) -> model.Overlay | None:
-    if storage.get('Name') != 'overlay2':
+    # Of a container that is being removed, the engine says no more.
+    data = storage.get('Data')
+    if storage.get('Name') != 'overlay2' or not data:
         return None
-    data = storage['Data']
-    return model.Overlay(data['LowerDir'], data['UpperDir'], data['WorkDir'])
+    # The image of one layer has none below it.
+    lower = data.get('LowerDir') or ''
+    return model.Overlay(lower, data['UpperDir'], data['WorkDir'])
 
 
 def image_info(found: Mapping[str, Any]) -> model.ImageInfo:
@@ -222,6 +225,7 @@ def image_info(found: Mapping[str, Any]) -> model.ImageInfo:
         command=tuple(config.get('Cmd') or ()),
         config=config,
         layers=tuple((found.get('RootFS') or {}).get('Layers') or ()),
+        root=_root(found.get('GraphDriver') or {}),
     )
 
 

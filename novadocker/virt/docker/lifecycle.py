@@ -33,6 +33,7 @@ from novadocker.virt.docker import action_log
 from novadocker.virt.docker import aside
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import config_drive
+from novadocker.virt.docker import extras
 from novadocker.virt.docker import guest
 from novadocker.virt.docker import images
 from novadocker.virt.docker import injection
@@ -250,12 +251,14 @@ class Lifecycle:
             'Cmd': list(base.command),
             'Entrypoint': list(base.entrypoint),
         }
+        note = extras.collected(self._client, old)
         image_id = self._client.commit(old.id, repository, tag, runs, False)
         with undoing.Undo(instance) as undo:
             self._aside.put(
                 naming.instance_name(instance.uuid), naming.REPLACED, undo
             )
             image = self._client.inspect_image(image_id)
+            extras.restore(image, note)
             name = self.create(instance, image, box, undo)
         self._client.remove(old.id)
         return name

@@ -103,6 +103,12 @@ class Overlay:
     work: str
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """The directories, the uppermost first."""
+        lower = self.lower.split(':') if self.lower else ()
+        return (self.upper, *lower)
+
+    @property
     def options(self) -> str:
         """How the kernel is told to mount it, and the engine to tell it.
 
@@ -226,6 +232,8 @@ class ImageInfo:
         empty in a list
     :ivar layers: the digests of its layers, uncompressed, lowest first;
         none in a list
+    :ivar root: where these layers are, if the engine says so; that which is
+        written to in a container is the uppermost here
     """
 
     id: str
@@ -239,6 +247,7 @@ class ImageInfo:
     command: tuple[str, ...]
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    root: Overlay | None = None
 
 
 @dataclasses.dataclass(frozen=True)

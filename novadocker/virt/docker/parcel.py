@@ -29,11 +29,13 @@ class Parcel:
         travel; empty if everything does
     :ivar config: the digest by which all of it is known; empty as long as it
         is being made
+    :ivar note: the digest of the note that goes with it; empty if none does
     """
 
     image_id: str
     base_id: str = ''
     config: str = ''
+    note: str = ''
 
     def dumps(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -31,6 +31,7 @@ from novadocker.virt.docker import below as below_mod
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import compression
 from novadocker.virt.docker import download
+from novadocker.virt.docker import extras
 from novadocker.virt.docker import image_check
 from novadocker.virt.docker import image_config
 from novadocker.virt.docker import images
@@ -95,8 +96,11 @@ class Transport:
         :raises: Glance's errors, ImageRejected for more than an image may be
         """
         self.discard(context, instance)
-        base_id, below = self._base(context, instance)
+        container = self._client.inspect(naming.instance_name(instance.uuid))
+        image = self._client.inspect_image(container.image_id)
+        base_id, below = self._base(context, instance, image)
         parcel = parcel_mod.Parcel(str(uuid.uuid4()), base_id)
+        note = self._note(container, image, len(below))
         with undoing.Undo(instance) as undo:
             # Known before it is there, so that nothing can be left.
             undo.callback(self.discard, context, instance)
@@ -112,6 +116,7 @@ class Transport:
                     self._images.rules(parcel.image_id, None),
                     functools.partial(image_config.cleaned, run=run),
                     below_mod.Below(below),
+                    note,
                 )
                 self._images.upload(
                     context,
@@ -119,19 +124,35 @@ class Transport:
                     {'properties': {'image_state': 'available'}},
                     packed,
                 )
-        return dataclasses.replace(parcel, config=packed.image.id)
+        return dataclasses.replace(
+            parcel,
+            config=packed.image.id,
+            note=image_config.digest(note) if note else '',
+        )
+
+    def _note(
+        self,
+        container: model.ContainerInfo,
+        image: model.ImageInfo,
+        below: int,
+    ) -> bytes:
+        """What the layers that travel have, and the archive has not."""
+        layers = image.root.layers if image.root else ()
+        return extras.collected(
+            self._client, container, layers[: len(image.layers) - below]
+        )
 
     def _base(
-        self, context: Any, instance: Any
+        self, context: Any, instance: Any, own: model.ImageInfo
     ) -> tuple[str, tuple[str, ...]]:
         """What need not travel: a Glance image, and the layers that it is.
 
         None if the other host could not have it, or if the server stands on
         something else by now.
+
+        :param own: the engine's image that the server stands on
         """
         image_id = instance.image_ref or ''
-        name = naming.instance_name(instance.uuid)
-        own = self._client.inspect_image(self._client.inspect(name).image_id)
         try:
             found = self._images.image_api.get(context, image_id)
             reference = naming.image_reference(image_id)
@@ -169,7 +190,27 @@ class Transport:
                 functools.partial(self._owned, instance, parcel),
                 below_mod.Below(below),
             )
-            return self._images.load(unpacked, self._reference(instance))
+            image = self._images.load(unpacked, self._reference(instance))
+        self._complete(instance, image, parcel, unpacked.note)
+        return image
+
+    def _complete(
+        self,
+        instance: Any,
+        image: model.ImageInfo,
+        parcel: parcel_mod.Parcel,
+        note: bytes,
+    ) -> None:
+        if (image_config.digest(note) if note else '') != parcel.note:
+            raise exception.ImageRejected(
+                image_id=parcel.image_id, reason='it is not what was sent.'
+            )
+        if not extras.restore(image, note):
+            LOG.warning(
+                'The extended attributes of its files are lost: the engine '
+                'does not say where its layers are, as it does with overlay2',
+                instance=instance,
+            )
 
     def _owned(
         self, instance: Any, parcel: parcel_mod.Parcel, config: bytes

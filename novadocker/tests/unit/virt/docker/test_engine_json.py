@@ -234,6 +234,7 @@ class RootTestCase(base.BaseTestCase):
         for storage in (
             {},
             {'GraphDriver': None},
+            {'GraphDriver': {'Name': 'overlay2', 'Data': None}},
             {'GraphDriver': {'Name': 'vfs', 'Data': None}},
             {'GraphDriver': {'Name': 'zfs', 'Data': {'Dataset': 'a'}}},
         ):

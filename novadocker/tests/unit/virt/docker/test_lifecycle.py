@@ -23,6 +23,7 @@ from oslotest import base
 
 from novadocker import exception
 from novadocker.tests.fixtures import fake_engine
+from novadocker.tests.fixtures import fake_host
 from novadocker.tests.fixtures import images as test_images
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as test_ports
@@ -56,6 +57,7 @@ GONE = exception.EngineUnavailable(reason='gone')
 class LifecycleTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
+        self.useFixture(fake_host.NoExtras())
         for name in ('netns.inode', 'files.write_sandbox_file'):
             patch = mock.patch(
                 f'novadocker.privsep.{name}', autospec=True, return_value=7

@@ -24,6 +24,7 @@ from oslotest import base
 from novadocker import exception
 from novadocker.tests.fixtures import archives
 from novadocker.tests.fixtures import fake_engine
+from novadocker.tests.fixtures import fake_host
 from novadocker.tests.fixtures import glance
 from novadocker.tests.fixtures import instances
 from novadocker.virt.docker import images
@@ -90,6 +91,7 @@ class Host:
 class TransportTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
+        self.extras = self.useFixture(fake_host.NoExtras())
         self.glance = glance.Glance()
         self.here = Host(self, 'here', self.glance)
         self.there = Host(self, 'there', self.glance)
@@ -228,6 +230,11 @@ class SendTestCase(TransportTestCase):
         for word in (b'driver', b'DRIVER'):
             self.assertNotIn(word, data)
 
+    def test_failure_to_read_what_a_commit_loses(self):
+        self.extras.read.side_effect = OSError('too many')
+        self.assertRaises(OSError, self.send)
+        self.assert_nothing_is_left()
+
     def test_signed_images_are_refused(self):
         self.here.transport.check()
         self.here.transport._signed = True
@@ -281,6 +288,38 @@ class ReceiveTestCase(TransportTestCase):
             self.send(), base_id=self.glance.add(other).id
         )
         self.assertRaises(exception.ImageRejected, self.receive, sent)
+
+    def test_what_a_commit_loses_is_added(self):
+        extra = ('srv/new', {'user.a': b'1'}, True)
+        self.extras.read.return_value = [extra]
+        sent = self.send()
+        # The container's own layer alone: that of the image is there.
+        self.assertEqual(1, self.extras.read.call_count)
+        root = model.Overlay('/below', '/top', '/work')
+        real = self.there.engine.inspect_image
+
+        def located(name):
+            return dataclasses.replace(real(name), root=root)
+
+        with (
+            mock.patch.object(self.there.engine, 'inspect_image', located),
+            mock.patch(
+                'novadocker.privsep.layers.add_extras', autospec=True
+            ) as add,
+        ):
+            self.receive(sent)
+        add.assert_called_once_with('/top', [extra])
+
+    def test_note_that_is_not_what_was_sent_is_refused(self):
+        self.extras.read.return_value = [('srv/new', {}, True)]
+        sent = dataclasses.replace(self.send(), note='')
+        self.assertRaises(exception.ImageRejected, self.receive, sent)
+
+    def test_engine_that_cannot_be_given_it(self):
+        self.extras.read.return_value = [('srv/new', {}, True)]
+        log = self.useFixture(fixtures.FakeLogger())
+        self.receive(self.send())
+        self.assertIn('attributes of its files are lost', log.output)
 
     def test_forgotten(self):
         self.receive(self.send())
