@@ -61,6 +61,10 @@ class ContractTestCase(base.BaseTestCase):
         self.addCleanup(self._remove_image, own)
         return own
 
+    def tag(self, image: images.Image, reference: str) -> None:
+        named = dataclasses.replace(image, tags=(reference,))
+        self.assertEqual((reference,), self.client.load([named.archive()]))
+
     def _remove_image(self, image: images.Image) -> None:
         self.remove_containers()
         self.client.remove_image(image.id)

@@ -144,28 +144,20 @@ class ImagesContract(base.ContractTestCase):
                 reference,
             )
 
-    def test_tag(self):
+    def test_image_that_is_there_gets_another_name(self):
         image, reference = self.image(), self.reference()
-        self.client.tag(image.id, reference)
-        self.client.tag(image.id, reference)
+        self.tag(image, reference)
+        self.tag(image, reference)
         found = self.client.inspect_image(reference)
         self.assertEqual(image.id, found.id)
         self.assertEqual((reference,), found.tags)
-
-    def test_tag_of_a_missing_image(self):
-        self.assertRaises(
-            exception.ImageNotFoundInEngine,
-            self.client.tag,
-            self.reference('a'),
-            self.reference('b'),
-        )
 
     def test_list_images(self):
         image = self.image()
         references = {self.reference('a'), self.reference('b')}
         for reference in references:
-            self.client.tag(image.id, reference)
-        self.client.tag(image.id, f'contract/other:{self.run_id}')
+            self.tag(image, reference)
+        self.tag(image, f'contract/other:{self.run_id}')
         self.addCleanup(self._untag, f'contract/other:{self.run_id}')
         [row] = self.client.list_images(f'contract/{self.run_id}')
         self.assertEqual(image.id, row.id)
@@ -179,7 +171,7 @@ class ImagesContract(base.ContractTestCase):
             f'{self.run_id}/{name}:{tag}' for name in 'ab' for tag in 'ab'
         }
         for reference in (*references, self.reference()):
-            self.client.tag(image.id, reference)
+            self.tag(image, reference)
             self.addCleanup(self._untag, reference)
         [row] = self.client.list_images(f'{self.run_id}/*')
         self.assertEqual(references, set(row.tags))
@@ -198,7 +190,7 @@ class ImagesContract(base.ContractTestCase):
         image = self.image()
         references = [self.reference('a'), self.reference('b')]
         for reference in references:
-            self.client.tag(image.id, reference)
+            self.tag(image, reference)
         self.client.remove_image(references[0])
         self.assertEqual({references[1]}, self.tags(image.id))
         self.client.remove_image(references[1])
@@ -210,7 +202,7 @@ class ImagesContract(base.ContractTestCase):
 
     def test_remove_image_that_a_container_needs(self):
         image, reference = self.image(), self.reference()
-        self.client.tag(image.id, reference)
+        self.tag(image, reference)
         container = self.client.create(self.spec(reference))
         for wanted in (reference, image.id):
             self.assertRaises(
@@ -224,7 +216,7 @@ class ImagesContract(base.ContractTestCase):
         image = self.image()
         references = [self.reference('a'), self.reference('b')]
         for reference in references:
-            self.client.tag(image.id, reference)
+            self.tag(image, reference)
         self.client.create(self.spec(image.id))
         self.client.remove_image(references[0])
         self.assertEqual({references[1]}, self.tags(image.id))
@@ -278,7 +270,7 @@ class ImagesContract(base.ContractTestCase):
 
     def test_remove_image_that_another_was_made_of(self):
         image, reference = self.image(), self.reference('base')
-        self.client.tag(image.id, reference)
+        self.tag(image, reference)
         container = self.client.create(self.spec(image.id))
         self.client.commit(container, f'contract/{self.run_id}', 'a', {}, True)
         child = self.reference('a')
@@ -289,7 +281,7 @@ class ImagesContract(base.ContractTestCase):
 
     def test_save(self):
         image, reference = self.image(images.HTTPD), self.reference()
-        self.client.tag(image.id, reference)
+        self.tag(image, reference)
         for wanted, tags in ((reference, [reference]), (image.id, None)):
             data = b''.join(self.client.save(wanted))
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -300,7 +292,7 @@ class ImagesContract(base.ContractTestCase):
 
     def test_save_gives_what_load_takes(self):
         image, reference = self.image(), self.reference()
-        self.client.tag(image.id, reference)
+        self.tag(image, reference)
         saved = list(self.client.save(reference))
         self.client.remove_image(reference)
         self.assertEqual((reference,), self.client.load(saved))

@@ -20,6 +20,7 @@ from oslo_utils import uuidutils
 
 from novadocker import exception
 from novadocker.tests.fixtures import images
+from novadocker.tests.fixtures import ovs
 from novadocker.tests.functional import base
 from novadocker.virt.docker import client
 from novadocker.virt.docker import model
@@ -303,7 +304,7 @@ class ImageCacheTestCase(SnapshotsTestCase):
         for image_id in (used, named):
             self.compute.manager.driver.cache_image(None, image_id)
         reference = naming.image_reference(named)
-        self.client.tag(reference, 'somebody/else:1')
+        ovs.run('docker', 'tag', reference, 'somebody/else:1')
         self.addCleanup(self.client.remove_image, 'somebody/else:1')
         image = self.client.inspect_image(reference)
         self.container(naming.image_reference(used))

@@ -77,6 +77,24 @@ class Rules:
 
 
 @dataclasses.dataclass(frozen=True)
+class Writing:
+    """How an archive is written anew.
+
+    :ivar reference: the name that the engine gives to the image; none if it
+        is empty
+    :ivar rewrite: changes the config of an image that is trusted
+    :ivar below: an image below it, whose layers are left out, and may be
+        missing
+    :ivar note: of ours, that travels with it and that no engine takes
+    """
+
+    reference: str = ''
+    rewrite: Callable[[bytes], bytes] | None = None
+    below: below_mod.Below = dataclasses.field(default_factory=below_mod.Below)
+    note: bytes = b''
+
+
+@dataclasses.dataclass(frozen=True)
 class Image:
     """What an archive has turned out to be.
 
@@ -94,13 +112,17 @@ class Image:
     command: tuple[str, ...]
 
 
-def finish(config: bytes, layers: Iterable[str]) -> bytes:
+def finish(
+    config: bytes, layers: Iterable[str], reference: str = ''
+) -> bytes:
     """The last part of an archive, which makes an image of what came before.
 
     Alone it is an archive for an engine that has all the layers.
+
+    :param reference: the name that the image gets, if any
     """
     name = image_config.digest(config).removeprefix('sha256:') + '.json'
-    manifest = image_config.manifest_json(name, list(layers))
+    manifest = image_config.manifest_json(name, list(layers), reference)
     return (
         tar_stream.file(name, config)
         + tar_stream.file('manifest.json', manifest)
@@ -113,28 +135,19 @@ class Archive:
 
     Takes what `docker save`, Podman and Skopeo write, an OCI layout, or the
     tar of a root file system, compressed or not. Gives an archive for the
-    engine's load that has one image, no tag and no name from outside.
-
-    :param rewrite: changes the config of an image that is trusted
-    :param below: an image below it, whose layers are left out, and may be
-        missing
-    :param note: of ours, that travels with it and that no engine takes
+    engine's load that has one image, and no name from outside.
     """
 
     def __init__(
         self,
         chunks: Iterable[bytes],
         rules: Rules,
-        rewrite: Callable[[bytes], bytes] | None = None,
-        below: below_mod.Below | None = None,
-        note: bytes = b'',
+        writing: Writing | None = None,
     ) -> None:
         self._chunks = iter(chunks)
         self._rules = rules
-        self._rewrite = rewrite
-        self._below = below or below_mod.Below()
-        self._contents = contents.Contents(self._below.layers)
-        self._sent_note = note
+        self._writing = writing or Writing()
+        self._contents = contents.Contents(self._writing.below.layers)
         self._held = 0
         self._unpacked = 0
         self._image: Image | None = None
@@ -145,6 +158,11 @@ class Archive:
         if self._image is None:
             raise RuntimeError('the archive was not read to its end')
         return self._image
+
+    @property
+    def reference(self) -> str:
+        """The name that the engine gives to the image."""
+        return self._writing.reference
 
     @property
     def note(self) -> bytes:
@@ -227,7 +245,7 @@ class Archive:
         plain = tar_stream.is_header(head)
         kind = None if plain else compression.kind_of(head)
         if plain or kind:
-            known = self._below.recognised(
+            known = self._writing.below.recognised(
                 member.name, self._contents.documents
             )
             if known is not None:
@@ -292,7 +310,7 @@ class Archive:
     def _proved(self) -> bytes:
         content, layers = self._contents.image(self._rules.machine)
         self._check_config(image_config.parse_config(content), layers)
-        rewrite = self._rewrite or image_config.without_volumes
+        rewrite = self._writing.rewrite or image_config.without_volumes
         return self._concluded(rewrite(content), layers)
 
     def _check_config(
@@ -315,7 +333,7 @@ class Archive:
                 'its layers are damaged: they are not those that its config '
                 'has the digests of'
             )
-        if self._rewrite is None and any(
+        if self._writing.rewrite is None and any(
             naming.is_our_label(label) for label in config.labels
         ):
             raise compression.BadArchive(
@@ -336,10 +354,10 @@ class Archive:
             entrypoint=config.entrypoint,
             command=config.command,
         )
-        end = finish(content, self._image.layers)
-        if self._sent_note:
-            return tar_stream.file(_NOTE, self._sent_note) + end
-        return end
+        note = self._writing.note
+        return (tar_stream.file(_NOTE, note) if note else b'') + finish(
+            content, self._image.layers, self._writing.reference
+        )
 
 
 def _exactly(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -365,12 +365,6 @@ class Client:
             rows = self._api().images(name=repository)
         return [engine_json.image_row(row) for row in rows]
 
-    def tag(self, image: str, reference: str) -> None:
-        """:raises: ImageNotFoundInEngine"""
-        repository, _, tag = reference.rpartition(':')
-        with connection.translated():
-            self._api().tag(image, repository, tag)
-
     def remove_image(self, reference: str) -> None:
         """Remove a tag, and the image with its last; gone is success.
 

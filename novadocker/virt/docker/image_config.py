@@ -224,9 +224,10 @@ def _named(entries: list[Any]) -> str:
     return f' ({shown})' if shown else ''
 
 
-def manifest_json(config: str, layers: list[str]) -> bytes:
-    """A manifest.json for one image, without any tag."""
-    entry = {'Config': config, 'RepoTags': None, 'Layers': layers}
+def manifest_json(config: str, layers: list[str], reference: str) -> bytes:
+    """A manifest.json for one image, of one name or of none."""
+    tags = [reference] if reference else None
+    entry = {'Config': config, 'RepoTags': tags, 'Layers': layers}
     return json.dumps([entry]).encode()
 
 

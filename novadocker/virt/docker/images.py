@@ -236,44 +236,32 @@ class Images:
     def _load_data(
         self, record: download.Record, chunks: Iterator[bytes]
     ) -> model.ImageInfo:
-        filtered = archive.Archive(
-            chunks, self.rules(record.image_id, record.size)
+        return self.load(
+            archive.Archive(
+                chunks,
+                self.rules(record.image_id, record.size),
+                archive.Writing(naming.image_reference(record.image_id)),
+            )
         )
-        return self.load(filtered, naming.image_reference(record.image_id))
 
-    def load(
-        self, filtered: archive.Archive, reference: str
-    ) -> model.ImageInfo:
-        """Have the engine take an image, under a name of ours.
+    def load(self, filtered: archive.Archive) -> model.ImageInfo:
+        """Have the engine take an image, under the name that it is to have.
+
+        The archive has the name, so that nobody dies between the two.
 
         :raises: ImageRejected
         """
         references = self._client.load(filtered)
-        image = filtered.image
-        if references != (image.id,):
-            raise exception.EngineError(
-                500,
-                f'loaded {", ".join(references)} from an image that is '
-                f'{image.id}',
-            )
-        return self._named(image.id, reference)
-
-    def _named(self, engine_id: str, reference: str) -> model.ImageInfo:
-        """Give a loaded image the name by which it is found."""
-        try:
-            self._client.tag(engine_id, reference)
-            return self._client.inspect_image(reference)
-        except exception.NovaDockerException:
-            self._discard(engine_id)
-            raise
-
-    def _discard(self, engine_id: str) -> None:
-        """Remove what was loaded, unless it has another name as well."""
-        with contextlib.suppress(
-            exception.ImageNotFoundInEngine, exception.ContainerConflict
-        ):
-            if not self._client.inspect_image(engine_id).tags:
-                self._client.remove_image(engine_id)
+        if references == (filtered.reference,):
+            found = self._client.inspect_image(filtered.reference)
+            if found.id == filtered.image.id:
+                return found
+        self._client.remove_image(filtered.reference)
+        raise exception.EngineError(
+            500,
+            f'loaded {", ".join(references)} from an image that is '
+            f'{filtered.image.id}',
+        )
 
     def rules(self, image_id: str, size: int | None) -> archive.Rules:
         """What an archive is held against on this host."""
@@ -315,8 +303,10 @@ class Images:
         image is safe in Glance by now: nothing here makes it a failure.
         """
         try:
-            self._client.load([archive.finish(image.config, image.layers)])
-            self._named(image.id, naming.image_reference(image_id))
+            reference = naming.image_reference(image_id)
+            self._client.load(
+                [archive.finish(image.config, image.layers, reference)]
+            )
             self._last_use.note(image_id)
         except exception.NovaDockerException as exc:
             LOG.info(

@@ -129,7 +129,9 @@ class Snapshots:
         filtered = archive.Archive(
             self._client.save(naming.snapshot_reference(image_id)),
             rules,
-            rewrite=functools.partial(image_config.cleaned, run=run),
+            archive.Writing(
+                rewrite=functools.partial(image_config.cleaned, run=run)
+            ),
         )
         size = self._images.upload(
             context, image_id, _metadata(instance, rules.machine), filtered

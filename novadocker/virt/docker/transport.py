@@ -114,9 +114,13 @@ class Transport:
                         naming.snapshot_reference(parcel.image_id)
                     ),
                     self._images.rules(parcel.image_id, None),
-                    functools.partial(image_config.cleaned, run=run),
-                    below_mod.Below(below),
-                    note,
+                    archive.Writing(
+                        rewrite=functools.partial(
+                            image_config.cleaned, run=run
+                        ),
+                        below=below_mod.Below(below),
+                        note=note,
+                    ),
                 )
                 self._images.upload(
                     context,
@@ -187,10 +191,13 @@ class Transport:
             unpacked = archive.Archive(
                 chunks,
                 self._images.rules(parcel.image_id, record.size),
-                functools.partial(self._owned, instance, parcel),
-                below_mod.Below(below),
+                archive.Writing(
+                    self._reference(instance),
+                    functools.partial(self._owned, instance, parcel),
+                    below_mod.Below(below),
+                ),
             )
-            image = self._images.load(unpacked, self._reference(instance))
+            image = self._images.load(unpacked)
         self._complete(instance, image, parcel, unpacked.note)
         return image
 

@@ -257,7 +257,7 @@ class BelowTestCase(base.BaseTestCase):
         found = archive.Archive(
             streams.cut(data),
             streams.rules(),
-            below=below.Below(diff_ids),
+            archive.Writing(below=below.Below(diff_ids)),
         )
         return b''.join(found), found.image
 

@@ -219,12 +219,6 @@ class VerbsTestCase(ClientTestCase):
             exception.EngineUnavailable, self.client.load, [b'one']
         )
 
-    def test_tag(self):
-        self.answers('images/sha256:1/tag', 201)
-        self.client.tag('sha256:1', 'localhost:5000/a:b')
-        self.assertEqual('localhost:5000/a', self.last.query['repo'])
-        self.assertEqual('b', self.last.query['tag'])
-
     def test_commit(self):
         self.answers('commit', 201, {'Id': 'sha256:2'})
         made = self.client.commit('a', 'b', 'c', {'Entrypoint': []}, False)

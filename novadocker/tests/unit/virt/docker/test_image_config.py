@@ -82,12 +82,13 @@ class ManifestTestCase(base.BaseTestCase):
         self.assertIn('2 images', str(found))
         self.assertIn(archives.VICTIM, str(found))
 
-    def test_ours_has_no_tag(self):
-        content = image_config.manifest_json('c', ['1', '2'])
-        ((entry),) = json.loads(content)
-        self.assertEqual(
-            {'Config': 'c', 'RepoTags': None, 'Layers': ['1', '2']}, entry
-        )
+    def test_ours_has_the_name_that_it_is_given(self):
+        for name, tags in (('a:1', ['a:1']), ('', None)):
+            content = image_config.manifest_json('c', ['1', '2'], name)
+            ((entry),) = json.loads(content)
+            self.assertEqual(
+                {'Config': 'c', 'RepoTags': tags, 'Layers': ['1', '2']}, entry
+            )
 
 
 class CleanedTestCase(base.BaseTestCase):
