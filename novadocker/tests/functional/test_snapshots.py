@@ -12,6 +12,7 @@
 
 """Servers as images, and images as servers, by Nova's API."""
 
+import os
 import threading
 from unittest import mock
 
@@ -132,6 +133,19 @@ class SnapshotTestCase(SnapshotsTestCase):
             self.glance.uploading = uploading
             self.assertIsNone(self.snapshot())
             self.assert_as_before(before, glance_images, tags)
+
+    def test_sparse_file_cannot_fill_the_disk(self):
+        """The engine would write its holes out."""
+        before = self.info(self.server)
+        glance_images = set(self.glance.images)
+        tags = self.tags(naming.REPOSITORIES)
+        path = f'/proc/{before.pid}/root/sparse'
+        with open(path, 'wb') as file:
+            file.truncate(10 << 40)
+        self.assertIsNone(self.snapshot())
+        self.assert_as_before(before, glance_images, tags)
+        os.unlink(path)
+        self.assertEqual('active', self.snapshot()['status'])
 
     def assert_as_before(self, info, glance_images, tags):
         self.assertEqual(info, self.info(self.server))

@@ -272,6 +272,16 @@ class Images:
             size=size,
         )
 
+    def check_unpacked(self, image_id: str, size: int) -> None:
+        """:raises: ImageRejected for more bytes than an image may have"""
+        if size > self._limits.unpacked:
+            raise exception.ImageRejected(
+                image_id=image_id,
+                reason=f'it would have {size} bytes, sparse files at their '
+                f'full size, and {self._limits.unpacked} are allowed '
+                '([docker] image_max_unpacked_size).',
+            )
+
     def upload(
         self,
         context: Any,

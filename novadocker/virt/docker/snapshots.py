@@ -95,11 +95,16 @@ class Snapshots:
 
         Gives what the image says that the server was made from, of how to
         run it.
+
+        :raises: ImageRejected for one that no host would take
         """
         container = naming.instance_name(instance.uuid)
         reference = naming.snapshot_reference(image_id)
         repository, _, tag = reference.rpartition(':')
         base = self._client.inspect(container).image_id
+        # The engine writes holes out: it would fill the host's disk with a
+        # sparse file before anybody could say that this is too much.
+        self._images.check_unpacked(image_id, self._client.size(container))
         self._under_way.add(image_id)
         try:
             self._client.commit(container, repository, tag, {}, self._pause)

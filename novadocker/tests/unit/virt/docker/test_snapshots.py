@@ -51,7 +51,9 @@ class SnapshotsTestCase(base.BaseTestCase):
         path = self.useFixture(fixtures.TempDir()).path
         return images.Images(
             engine,
-            images.ImageSettings(lock_path=path, max_size=24 << 20),
+            images.ImageSettings(
+                lock_path=path, max_size=24 << 20, max_unpacked=24 << 20
+            ),
             last_use.LastUse(path),
             self.glance,
         )
@@ -203,11 +205,21 @@ class FailureTestCase(SnapshotsTestCase):
         self.assertFalse(self.snapshots.under_way(self.image_id))
 
     def test_each_step_of_the_engine(self):
-        for verb in ('inspect', 'commit', 'inspect_image', 'save'):
+        for verb in ('inspect', 'size', 'commit', 'inspect_image', 'save'):
             self.engine.fail(verb, exception.EngineError(500, 'no'))
             self.assert_fails(exception.EngineError)
             self.image_id = self.glance.create(None, {'name': 'snap'})['id']
         self.take()
+
+    def test_more_than_an_image_may_have_is_never_committed(self):
+        with (
+            mock.patch.object(
+                self.engine, 'size', autospec=True, return_value=1 << 40
+            ),
+            mock.patch.object(self.engine, 'commit', autospec=True) as commit,
+        ):
+            self.assert_fails(exception.ImageRejected)
+        commit.assert_not_called()
 
     def test_half_an_upload_is_none(self):
         self.glance.forget_after = 700
