@@ -12,6 +12,8 @@
 
 """The life of a server, by Nova's API."""
 
+import pathlib
+
 from oslo_utils import uuidutils
 
 from novadocker.tests.fixtures import images
@@ -113,6 +115,17 @@ class ServersTestCase(base.FunctionalTestCase):
         )
         server = self.wait_for_status(self.create(image), 'ACTIVE')
         self.wait_for(lambda: '42' in self.console(server), 'no output')
+
+    def test_new_privileges_are_the_flavors(self):
+        wanted = {'docker:allow_new_privileges': 'true'}
+        flavor = self._create_flavor(**base.FLAVOR, extra_spec=wanted)
+        for given, expected in ((self.flavor, '1'), (flavor, '0')):
+            server = self.boot(images.SHELL, flavorRef=given)
+            process = pathlib.Path('/proc', str(self.info(server).pid))
+            self.assertIn(
+                f'NoNewPrivs:\t{expected}\n',
+                (process / 'status').read_text(),
+            )
 
     def test_web_server(self):
         server = self.boot(images.HTTPD)

@@ -50,6 +50,8 @@ class WheelTestCase(base.SourceTestCase):
         self.assertEqual(
             {
                 'etc/glance/glance-api-docker.conf',
+                'etc/glance/metadefs/compute-docker-image.json',
+                'etc/glance/metadefs/compute-docker.json',
                 'etc/nova/nova-docker-config-generator.conf',
                 'etc/nova/nova-docker.conf',
                 'etc/nova/rootwrap.d/docker.filters',
@@ -83,4 +85,8 @@ class WheelTestCase(base.SourceTestCase):
         self.assertEqual(
             {'novadocker': 'novadocker.conf:list_opts'},
             dict(parser['oslo.config.opts']),
+        )
+        self.assertEqual(
+            {'novadocker': 'novadocker.extra_specs'},
+            dict(parser['nova.api.extra_spec_validators']),
         )

@@ -70,7 +70,7 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
         'RestartPolicy': {'Name': 'no'},
         'CapDrop': ['ALL'],
         'CapAdd': list(spec.capabilities),
-        'SecurityOpt': ['no-new-privileges'],
+        'SecurityOpt': [] if spec.new_privileges else ['no-new-privileges'],
         'Privileged': False,
         'ReadonlyRootfs': spec.read_only,
         'LogConfig': {

@@ -29,6 +29,7 @@ from nova import objects
 from oslo_log import log as logging
 from oslo_utils import units
 
+from novadocker import exception
 from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import making
@@ -71,7 +72,9 @@ class Migrations:
         """
         try:
             spec.refuse_flavor(flavor)
-            if not stays:
+            if stays:
+                _check_container(instance.flavor, flavor)
+            else:
                 self._transport.check()
             self._check_room(instance, flavor)
         except nova_exception.NovaException as exc:
@@ -277,3 +280,12 @@ class Migrations:
         """Remove what is left here of a server that was deleted."""
         self._lifecycle.destroy(instance, (), True)
         self._transport.lose(instance)
+
+
+def _check_container(old: Any, new: Any) -> None:
+    """:raises: FeatureNotSupported for what no container can change"""
+    if spec.new_privileges(old) != spec.new_privileges(new):
+        raise exception.FeatureNotSupported(
+            feature=f'a resize to another {spec.NEW_PRIVILEGES} on the same '
+            'host'
+        )

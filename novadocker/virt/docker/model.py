@@ -154,6 +154,8 @@ class ContainerSpec:
     :ivar entrypoint: () clears the image's; None keeps it
     :ivar network: 'none', or 'container:<id>' to join a sandbox
     :ivar capabilities: the only ones it has
+    :ivar new_privileges: whether a process may get those by a set-user-id
+        program that it was not started with
     """
 
     name: str
@@ -168,6 +170,7 @@ class ContainerSpec:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tty: bool = False
     capabilities: tuple[str, ...] = ()
+    new_privileges: bool = False
     read_only: bool = False
     sysctls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()

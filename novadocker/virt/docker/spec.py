@@ -18,6 +18,8 @@ import re
 import shlex
 from typing import Any
 
+from oslo_utils import strutils
+
 from novadocker import exception
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
@@ -48,6 +50,9 @@ JOB = 'job'
 # A flavor's word on what a crash dump is; without it there is none.
 CRASH_SIGNAL = 'docker:crash_dump_signal'
 CRASH_SIGNALS = ('SIGQUIT', 'SIGABRT')
+
+# A flavor's word on whether sudo and su work.
+NEW_PRIVILEGES = 'docker:allow_new_privileges'
 
 # The sandbox holds one sleeping process.
 _SANDBOX_LIMITS = model.Limits(memory=16 * 1024**2, cpu_shares=2, pids=8)
@@ -129,6 +134,7 @@ def server(
         environment=_PRODUCT | environment(instance.metadata),
         tty=True,
         capabilities=settings.capabilities,
+        new_privileges=new_privileges(flavor),
         mounts=_mounts(instance, settings),
     )
 
@@ -199,6 +205,21 @@ def is_job(flavor: Any) -> bool:
     return bool(flavor.extra_specs.get(LIFECYCLE) == JOB)
 
 
+def new_privileges(flavor: Any) -> bool:
+    """Whether processes of a server may become more than they are.
+
+    :raises: FeatureNotSupported for a word that is neither yes nor no
+    """
+    found = flavor.extra_specs.get(NEW_PRIVILEGES, False)
+    try:
+        return bool(strutils.bool_from_string(found, strict=True))
+    except ValueError as exc:
+        raise exception.FeatureNotSupported(
+            feature=f'a flavor with {NEW_PRIVILEGES}={found}, which may be '
+            'true or false'
+        ) from exc
+
+
 def crash_signal(flavor: Any) -> str:
     """The signal that makes a server of this flavor tell what it does.
 
@@ -239,7 +260,7 @@ def refuse_unsupported(
     :raises: FeatureNotSupported, VariableRefused
     """
     environment(instance.metadata)
-    _refuse_lifecycle(instance.flavor)
+    _refuse_extra_specs(instance.flavor)
     devices = block_device_info or {}
     unsupported = {
         'volumes': devices.get('block_device_mapping'),
@@ -257,7 +278,7 @@ def refuse_flavor(flavor: Any) -> None:
 
     :raises: FeatureNotSupported
     """
-    _refuse_lifecycle(flavor)
+    _refuse_extra_specs(flavor)
     for feature, wanted in (
         ('an ephemeral disk', flavor.ephemeral_gb),
         ('a swap disk', flavor.swap),
@@ -266,7 +287,8 @@ def refuse_flavor(flavor: Any) -> None:
             raise exception.FeatureNotSupported(feature=feature)
 
 
-def _refuse_lifecycle(flavor: Any) -> None:
+def _refuse_extra_specs(flavor: Any) -> None:
+    new_privileges(flavor)
     wanted = flavor.extra_specs.get(LIFECYCLE, SERVICE)
     if wanted not in (SERVICE, JOB):
         raise exception.FeatureNotSupported(

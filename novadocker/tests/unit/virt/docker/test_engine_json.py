@@ -57,6 +57,10 @@ class ContainerConfigTestCase(base.BaseTestCase):
             self.assertIs(tty, found['OpenStdin'])
             self.assertEqual({'Test': ['NONE']}, found['Healthcheck'])
 
+    def test_new_privileges_where_they_are_wanted(self):
+        found = config(new_privileges=True)['HostConfig']
+        self.assertEqual([], found['SecurityOpt'])
+
     def test_safe_by_default(self):
         host = config()['HostConfig']
         self.assertFalse(host['Privileged'])

@@ -117,6 +117,15 @@ class RefuseTestCase(MigrationsTestCase):
                         self.refused(wanted), nova_exception.ResizeError
                     )
 
+    def test_what_no_container_can_change(self):
+        wanted = a_flavor(
+            extra_specs={'docker:allow_new_privileges': 'true'}
+        )
+        self.assertIsInstance(
+            self.refused(wanted, stays=True), exception.FeatureNotSupported
+        )
+        self.migrations.refuse(self.instance, wanted, False)
+
     def test_what_could_not_be_received(self):
         self.carrier.check.side_effect = exception.FeatureNotSupported(
             feature='it'

@@ -92,6 +92,32 @@ class CrashSignalTestCase(base.BaseTestCase):
                 )
 
 
+class NewPrivilegesTestCase(base.BaseTestCase):
+    def test_is_the_flavors(self):
+        for given, expected in (
+            ({}, False),
+            ({'docker:allow_new_privileges': 'false'}, False),
+            ({'docker:allow_new_privileges': 'True'}, True),
+        ):
+            instance = an_instance(extra_specs=given)
+            self.assertEqual(expected, a_server(instance).new_privileges)
+
+    def test_another_word_is_refused(self):
+        instance = an_instance(
+            extra_specs={'docker:allow_new_privileges': 'sudo'}
+        )
+        self.assertRaises(
+            exception.FeatureNotSupported,
+            spec.refuse_unsupported,
+            instance,
+            {},
+            None,
+        )
+        self.assertRaises(
+            exception.FeatureNotSupported, spec.refuse_flavor, instance.flavor
+        )
+
+
 class EnvironmentTestCase(base.BaseTestCase):
     def test_metadata_of_a_certain_form(self):
         self.assertEqual(

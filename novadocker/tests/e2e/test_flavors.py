@@ -1,0 +1,86 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What flavors say, and what the cloud's other services know of it."""
+
+import json
+import pathlib
+
+from novadocker.tests.e2e import base
+from novadocker.tests.fixtures import images
+
+_METADEFS = pathlib.Path(__file__).parents[3] / 'etc' / 'glance' / 'metadefs'
+
+
+class FlavorsTestCase(base.TestCase):
+    def setUp(self):
+        super().setUp()
+        compute = self.cloud.admin.compute
+        self.flavor = compute.create_flavor(
+            name=self.name, ram=64, vcpus=1, disk=1
+        )
+        self.addCleanup(compute.delete_flavor, self.flavor)
+
+    def set_property(self, name, value):
+        return self.cloud.admin.compute.post(
+            f'/flavors/{self.flavor.id}/os-extra_specs',
+            json={'extra_specs': {name: value}},
+            microversion='2.86',
+        )
+
+    def test_new_privileges(self):
+        image = self.upload(images.SHELL)
+        for said, expected in ((None, '1'), ('true', '0')):
+            if said is not None:
+                self.set_property('docker:allow_new_privileges', said)
+            server = self.boot(image, flavor_id=self.flavor.id)
+            status = self.inside(server, 'cat', '/proc/1/status')
+            found = dict(
+                line.split(':', 1) for line in status.splitlines() if line
+            )
+            self.assertEqual(expected, found['NoNewPrivs'].strip())
+
+    def test_api_refuses_what_the_driver_would(self):
+        for name, value in (
+            ('docker:lifecycle', 'jop'),
+            ('docker:crash_dump_signal', 'SIGKILL'),
+            ('docker:allow_new_privileges', 'sudo'),
+            ('docker:volumes', '/'),
+        ):
+            answer = self.set_property(name, value)
+            self.assertEqual(400, answer.status_code, name)
+            self.assertIn('Validation failed', answer.text)
+        answer = self.set_property('docker:lifecycle', 'job')
+        self.assertEqual(200, answer.status_code, answer.text)
+
+    def test_glance_can_tell_the_dashboard(self):
+        image = self.cloud.admin.image
+        for name, kind, property_name in (
+            ('compute-docker', 'OS::Nova::Flavor', 'docker:lifecycle'),
+            ('compute-docker-image', 'OS::Glance::Image', 'os_admin_user'),
+        ):
+            told = json.loads((_METADEFS / f'{name}.json').read_text())
+            namespace = told['namespace']
+            # A protected one cannot be deleted.
+            made = image.post(
+                '/metadefs/namespaces', json=told | {'protected': False}
+            )
+            self.addCleanup(
+                image.delete, f'/metadefs/namespaces/{namespace}'
+            )
+            self.assertEqual(201, made.status_code, made.text)
+            found = image.get(
+                '/metadefs/namespaces', params={'resource_types': kind}
+            ).json()['namespaces']
+            self.assertIn(namespace, [one['namespace'] for one in found])
+            found = image.get(f'/metadefs/namespaces/{namespace}').json()
+            self.assertIn(property_name, found['properties'])
