@@ -26,8 +26,9 @@ import threading
 from typing import Protocol
 
 # Chunks on their way from one thread to the other. Glance's client makes them
-# of 1 MiB.
-_DEPTH = 4
+# of 1 MiB. So many that one end goes on computing while the other waits for
+# the engine, or for the network.
+_DEPTH = 8
 # Seconds after which the end that waits looks whether the other is gone.
 _LOOK = 0.5
 
