@@ -29,6 +29,7 @@ from oslotest import base
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[2]
 _UNIT = _PACKAGE / 'tests' / 'unit'
+_LOG_PAGE = _PACKAGE.parent / 'doc' / 'source' / 'admin' / 'log-messages.rst'
 
 _OPS = 'novadocker.virt.docker'
 
@@ -410,6 +411,69 @@ class TreeTestCase(base.BaseTestCase):
     def test_there_are_modules_to_look_at(self) -> None:
         names = {module.name for module in _MODULES}
         self.assertLessEqual({*_PURE, *_WIRING, f'{_OPS}.client'}, names)
+
+
+class LogMessagesTestCase(base.BaseTestCase):
+    """Operators find each message in the documentation, as it is logged."""
+
+    def test_each_is_explained_and_nothing_else(self) -> None:
+        logged = {
+            (_message(module, call), call.func.attr)
+            for module in _MODULES
+            for call in _log_calls(module)
+        }
+        levels = {
+            'warning': 'WARNING', 'error': 'ERROR', 'exception': 'ERROR',
+            'critical': 'CRITICAL',
+        }
+        self.assertLess(20, len(logged))
+        self.assertEqual(
+            {(message, levels[method]) for message, method in logged},
+            # A term of the page, and an explanation that follows.
+            set(re.findall(
+                r'^``(.+)`` \((\w+)\)\n    \S', _LOG_PAGE.read_text(), re.M
+            )),
+        )
+
+    def test_no_other_way_of_logging(self) -> None:
+        # Those would escape the test above.
+        strays = [
+            module.name
+            for module in _MODULES
+            for call in ast.walk(module.tree)
+            if isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and call.func.attr in ('log', 'warn', 'fatal')
+            and ast.unparse(call.func.value) == 'LOG'
+        ]
+        self.assertEqual([], strays)
+
+
+def _log_calls(module: Module) -> Iterator[ast.Call]:
+    """What is logged as a warning or as something worse."""
+    for node in ast.walk(module.tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func.value) == 'LOG'
+            and node.func.attr
+            in ('warning', 'error', 'exception', 'critical')
+        ):
+            yield node
+
+
+def _message(module: Module, call: ast.Call) -> str:
+    """What a call logs, with an ellipsis for each value."""
+    given = call.args[0]
+    if isinstance(given, ast.Name):
+        # A constant of the module.
+        [given] = [
+            node.value
+            for node in module.tree.body
+            if isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == given.id
+        ]
+    return re.sub(r'%(\(\w+\))?[a-z]', '\u2026', ast.literal_eval(given))
 
 
 def _twin(module: Module) -> pathlib.Path:
