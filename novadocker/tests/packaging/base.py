@@ -69,13 +69,14 @@ def environment(requirement: str, name: str) -> pathlib.Path:
 
 
 class SourceTestCase(testtools.TestCase):
-    """Tests on a wheel made of a copy of this tree.
+    """Tests on a wheel and an sdist made of a copy of this tree.
 
     Building and an editable install write into the tree they work on.
     """
 
     source: pathlib.Path
     wheel: pathlib.Path
+    sdist: pathlib.Path
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -84,11 +85,16 @@ class SourceTestCase(testtools.TestCase):
         cls.addClassCleanup(directory.cleanup)
         cls.source = pathlib.Path(directory.name) / 'source'
         shutil.copytree(ROOT, cls.source, ignore=_NOT_SOURCE)
-        cls.wheel = cls._build(pathlib.Path(directory.name) / 'dist')
+        cls.wheel, cls.sdist = cls._build(
+            pathlib.Path(directory.name) / 'dist'
+        )
 
     @classmethod
-    def _build(cls, target: pathlib.Path) -> pathlib.Path:
+    def _build(
+        cls, target: pathlib.Path
+    ) -> tuple[pathlib.Path, pathlib.Path]:
         # The wheel is built of the sdist, which thereby is proven complete.
         run(sys.executable, '-m', 'build', '--outdir', target, cls.source)
         [wheel] = target.glob('*.whl')
-        return wheel
+        [sdist] = target.glob('*.tar.gz')
+        return wheel, sdist

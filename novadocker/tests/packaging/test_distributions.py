@@ -11,16 +11,23 @@
 #    under the License.
 
 import configparser
+import tarfile
 import zipfile
 
 from novadocker.tests.packaging import base
 
 
-class WheelTestCase(base.SourceTestCase):
-    """What is in the wheel, and above all what is not."""
+class DistributionsTestCase(base.SourceTestCase):
+    """What is in wheel and sdist, and above all what is not."""
 
     def setUp(self) -> None:
         super().setUp()
+        with tarfile.open(self.sdist) as archive:
+            # Below one directory, named after the version.
+            self.sources = {
+                name.partition('/')[2]
+                for name in (one.name for one in archive if one.isfile())
+            }
         self.archive = zipfile.ZipFile(self.wheel)
         self.addCleanup(self.archive.close)
         names = self.archive.namelist()
@@ -59,15 +66,41 @@ class WheelTestCase(base.SourceTestCase):
             data,
         )
 
+    def _tracked(self) -> set[str]:
+        return set(base.run(
+            'git', '-c', f'safe.directory={self.source}', 'ls-files',
+            cwd=self.source,
+        ).splitlines())
+
     def test_every_module_of_the_tree_is_in_it(self) -> None:
-        package = self.source / 'novadocker'
-        tracked = base.run(
-            'git', '-c', f'safe.directory={self.source}',
-            'ls-files', '*.py', cwd=package,
-        ).split()
-        self.assertGreater(len(tracked), 10)
-        missing = {f'novadocker/{name}' for name in tracked} - set(self.names)
-        self.assertEqual(set(), missing)
+        modules = {
+            name for name in self._tracked()
+            if name.startswith('novadocker/') and name.endswith('.py')
+        }
+        self.assertGreater(len(modules), 10)
+        self.assertEqual(set(), modules - set(self.names))
+
+    def test_the_licence_is_in_both(self) -> None:
+        self.assertIn(f'{self.metadata}/licenses/LICENSE', self.names)
+        self.assertIn('LICENSE', self.sources)
+        metadata = self.archive.read(f'{self.metadata}/METADATA').decode()
+        self.assertRegex(metadata, '(?m)^License(-Expression)?: Apache-2.0$')
+
+    def test_the_sdist_is_the_tree_and_what_is_made_of_its_history(
+        self
+    ) -> None:
+        sources = {
+            name for name in self.sources
+            if not name.startswith('nova_docker.egg-info/')
+        }
+        self.assertEqual(
+            {'AUTHORS', 'ChangeLog', 'PKG-INFO'}, sources - self._tracked()
+        )
+        self.assertEqual({'.gitignore'}, self._tracked() - sources)
+
+    def test_an_index_takes_both(self) -> None:
+        twine = base.environment('twine>=6.1', 'twine') / 'bin' / 'twine'
+        base.run(twine, 'check', '--strict', self.wheel, self.sdist)
 
     def test_entry_points(self) -> None:
         parser = configparser.ConfigParser(delimiters=['='])
