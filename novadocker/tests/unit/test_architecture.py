@@ -29,6 +29,13 @@ from oslotest import base
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[2]
 _UNIT = _PACKAGE / 'tests' / 'unit'
+#: Levels that operators look at, by the method of a logger.
+_LEVELS = {
+    'warning': 'WARNING',
+    'error': 'ERROR',
+    'exception': 'ERROR',
+    'critical': 'CRITICAL',
+}
 _LOG_PAGE = _PACKAGE.parent / 'doc' / 'source' / 'admin' / 'log-messages.rst'
 
 _OPS = 'novadocker.virt.docker'
@@ -418,17 +425,13 @@ class LogMessagesTestCase(base.BaseTestCase):
 
     def test_each_is_explained_and_nothing_else(self) -> None:
         logged = {
-            (_message(module, call), call.func.attr)
+            (_message(module, call), level)
             for module in _MODULES
-            for call in _log_calls(module)
-        }
-        levels = {
-            'warning': 'WARNING', 'error': 'ERROR', 'exception': 'ERROR',
-            'critical': 'CRITICAL',
+            for level, call in _log_calls(module)
         }
         self.assertLess(20, len(logged))
         self.assertEqual(
-            {(message, levels[method]) for message, method in logged},
+            logged,
             # A term of the page, and an explanation that follows.
             set(re.findall(
                 r'^``(.+)`` \((\w+)\)\n    \S', _LOG_PAGE.read_text(), re.M
@@ -449,17 +452,16 @@ class LogMessagesTestCase(base.BaseTestCase):
         self.assertEqual([], strays)
 
 
-def _log_calls(module: Module) -> Iterator[ast.Call]:
-    """What is logged as a warning or as something worse."""
+def _log_calls(module: Module) -> Iterator[tuple[str, ast.Call]]:
+    """What is logged as a warning or as something worse, and as what."""
     for node in ast.walk(module.tree):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and ast.unparse(node.func.value) == 'LOG'
-            and node.func.attr
-            in ('warning', 'error', 'exception', 'critical')
+            and node.func.attr in _LEVELS
         ):
-            yield node
+            yield _LEVELS[node.func.attr], node
 
 
 def _message(module: Module, call: ast.Call) -> str:
