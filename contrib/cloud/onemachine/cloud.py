@@ -233,7 +233,12 @@ class Cloud:
                     name, functools.partial(ovn.listen, self.settings, name)
                 )
             ovn.introduce(self.settings, self._datapath)
-            self.processes.start('ovn-northd', 'ovn-controller')
+            self.processes.start('ovn-northd')
+            # A controller that finds that database empty crashes.
+            self.processes.wait(
+                'ovn-northd', lambda: ovn.translated(self.settings)
+            )
+            self.processes.start('ovn-controller')
 
     def _start_engine(self, host: settings_mod.Settings) -> None:
         name = f'docker{host.suffix}'

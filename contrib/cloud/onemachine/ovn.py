@@ -95,6 +95,24 @@ def listen(settings: settings_mod.Settings, name: str) -> None:
     socket.create_connection(address, 5).close()
 
 
+def _southbound(settings: settings_mod.Settings, *words: str) -> str:
+    """Call ovn-sbctl on the cloud's database."""
+    database = settings.run / 'ovn' / f'{DATABASES[1]}.sock'
+    return steps.answer(
+        ['ovn-sbctl', '--timeout=10', f'--db=unix:{database}', *words]
+    )
+
+
+def translated(settings: settings_mod.Settings) -> None:
+    """Fail unless northd has written what every controller reads.
+
+    :raises RuntimeError: it has not yet
+    """
+    words = ('--bare', '--columns=_uuid', 'list', 'SB_Global')
+    if not _southbound(settings, *words):
+        raise RuntimeError('the southbound database is empty')
+
+
 def introduce(settings: settings_mod.Settings, kind: str) -> None:
     """Tell the controller, by way of Open vSwitch, what its host is.
 
