@@ -321,6 +321,11 @@ class Cloud:
                     self._patiently(
                         lambda: self._map_host(database.Schemas(settings))
                     )
+        if self._mechanism == 'ovn':
+            with steps.step(
+                "Word of OVN's bridge", self._log('neutron-ovn-metadata')
+            ):
+                self._patiently(lambda: ovn.known(settings))
         with steps.step('Flavors and networks', self._log('neutron')):
             seed.flavors(settings)
             seed.networks(settings)

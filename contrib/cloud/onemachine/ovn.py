@@ -136,3 +136,25 @@ def introduce(settings: settings_mod.Settings, kind: str) -> None:
         '.',
         *(f'external_ids:{name}="{value}"' for name, value in values.items()),
     )
+
+
+def known(settings: settings_mod.Settings) -> None:
+    """Have Neutron know the controller's bridge.
+
+    The agent for metadata writes its name to the record of the controller.
+    Neutron remembers that record as it was when the controller has last
+    answered, and without the name it binds ports to br-int.
+
+    :raises RuntimeError: the name is not written yet
+    """
+    columns = ('--bare', '--columns=external_ids', 'list', 'Chassis_Private')
+    if 'neutron:ovn-bridge=' not in _southbound(settings, *columns):
+        raise RuntimeError('the bridge of OVN has not been told yet')
+    database = settings.run / 'ovn' / f'{DATABASES[0]}.sock'
+    # The controller answers.
+    steps.answer(
+        [
+            *('ovn-nbctl', '--timeout=30', f'--db=unix:{database}'),
+            *('--wait=hv', 'sync'),
+        ]
+    )
