@@ -215,7 +215,10 @@ class Cloud:
             network.create_database(host)
             self.processes.start(database)
             self.processes.wait(
-                database, lambda: network.initialize(host, self._datapath)
+                database,
+                lambda: network.initialize(
+                    host, self._datapath, self._mechanism
+                ),
             )
             self.processes.start(switch)
             self.processes.wait(switch, lambda: network.switching(host))

@@ -65,13 +65,18 @@ def create_database(settings: settings_mod.Settings) -> None:
         )
 
 
-def initialize(settings: settings_mod.Settings, kind: str) -> None:
+def initialize(
+    settings: settings_mod.Settings, kind: str, mechanism: str
+) -> None:
     """Write what ovs-vswitchd reads at its start."""
     values = [f'external_ids:system-id={settings.hostname}']
     if kind == 'netdev':
         # The packets of a veth carry unfinished checksums. This makes Open
-        # vSwitch take them as they are.
-        values.append('other_config:userspace-tso-enable=true')
+        # vSwitch take them as they are. OVN's routers take what TCP has not
+        # cut yet for too large, and nothing there but the servers, which
+        # complete their packets themselves, sends much through a veth.
+        wanted = 'true' if mechanism == 'ovs' else 'false'
+        values.append(f'other_config:userspace-tso-enable={wanted}')
     vsctl(settings, '--no-wait', 'init')
     vsctl(settings, '--no-wait', 'set', 'Open_vSwitch', '.', *values)
     _add_external_bridge(settings, kind)

@@ -57,21 +57,6 @@ class TestFloating(base.TestCase):
         network.update_ip(floating, port_id=None)
         self.wait_for(lambda: not self.page(address), 'its end')
 
-    def sizes(self, protocol):
-        """Of what a router passes on.
-
-        That of OVN measures in userspace what TCP has not cut yet, and takes
-        it for too large: see the page on OVN below doc/source/decisions.
-        """
-        datapaths = {
-            bridge['datapath_type']
-            for bridge in self.host.vsctl('list', 'Bridge')
-        }
-        by_ovn = 'neutron-dhcp-agent' not in self.cloud.agents()
-        if protocol == 'tcp' and by_ovn and 'netdev' in datapaths:
-            return _SIZES[:1]
-        return _SIZES
-
     def addresses(self, server):
         return self.show(server).addresses[base.NETWORK]
 
@@ -83,7 +68,7 @@ class TestFloating(base.TestCase):
 
     def assert_passes(self, namespace, address):
         for protocol in ('tcp', 'udp'):
-            for size in self.sizes(protocol):
+            for size in _SIZES:
                 self.assertTrue(
                     traffic.comes_back(namespace, address, protocol, size),
                     (address, protocol, size),
