@@ -13,6 +13,7 @@
 """What a user is told when something is broken, and what is left behind."""
 
 import os
+import uuid
 
 from novadocker.tests.e2e import base
 from novadocker.tests.fixtures import images
@@ -55,6 +56,28 @@ class TestFailures(base.TestCase):
         message = self.fault(server)
         self.assertIn('damaged', message)
         self.assertIn(image.id, message)
+
+    def test_the_image_is_not_signed(self):
+        """And the user wants it signed with a certificate."""
+        compute = self.cloud.demo.compute
+        image = self.upload(images.SHELL)
+        made = compute.post(
+            '/servers',
+            json={
+                'server': {
+                    'name': self.name,
+                    'imageRef': image.id,
+                    'flavorRef': compute.find_flavor(base.FLAVOR).id,
+                    'networks': [{'uuid': self.cloud.network.id}],
+                    'trusted_image_certificates': [str(uuid.uuid4())],
+                }
+            },
+            microversion='2.63',
+        ).json()
+        server = compute.get_server(made['server']['id'])
+        self.addCleanup(self.delete, server)
+        self.assertIn('signature', self.fault(server))
+        self.assert_running(self.boot(image))
 
     def test_the_engine_is_down(self):
         image = self.upload(base.WEB)

@@ -14,6 +14,7 @@
 
 import dataclasses
 import json
+import re
 
 import fixtures
 
@@ -224,6 +225,28 @@ class TestServers(base.TestCase):
         self.assertEqual(
             numbers[0] * 1000000 + numbers[1] * 1000 + numbers[2],
             found.hypervisor_version,
+        )
+
+    def test_the_host_tells_of_itself(self):
+        compute = self.cloud.admin.compute
+        [found] = [
+            one
+            for one in compute.hypervisors(details=True)
+            if one.name == self.host.name
+        ]
+        self.assertTrue(
+            self.host.run(
+                'ip', '-brief', 'address', 'show', 'to', found.host_ip
+            )
+        )
+        days, hours, minutes = re.search(
+            r'up (\d+) days, +(\d+):(\d+)', found.uptime
+        ).groups()
+        seconds = float(self.host.run('cat', '/proc/uptime').split()[0])
+        self.assertAlmostEqual(
+            seconds / 60,
+            (int(days) * 24 + int(hours)) * 60 + int(minutes),
+            delta=2,
         )
 
     def test_nova_compute_finds_its_servers_again(self):
