@@ -55,12 +55,13 @@ class Source:
         self._archive = archive
         self.error: Exception | None = None
 
-    def __iter__(self) -> Iterator[memoryview]:
+    def __iter__(self) -> Iterator[bytes]:
         try:
             for chunk in self._archive:
                 # None is empty: requests would end a chunked upload there.
+                # None is a view: the urllib3 of OpenStack 2025 takes bytes.
                 for start in range(0, len(chunk), _PIECE):
-                    yield memoryview(chunk)[start : start + _PIECE]
+                    yield chunk[start : start + _PIECE]
         except Exception as exc:
             self.error = exc
             raise

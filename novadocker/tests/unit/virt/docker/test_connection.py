@@ -23,6 +23,18 @@ from novadocker.virt.docker import connection
 from novadocker.virt.docker import model
 
 
+class SourceTestCase(base.BaseTestCase):
+    def test_chunks_are_cut_into_pieces(self):
+        chunks = [b'a' * (1 << 20), b'', b'bc']
+        pieces = list(connection.Source(chunks))
+        self.assertEqual(b''.join(chunks), b''.join(pieces))
+        self.assertEqual([1 << 18] * 4 + [2], [len(one) for one in pieces])
+
+    def test_pieces_are_bytes_for_the_oldest_urllib3(self):
+        pieces = connection.Source([b'a' * (1 << 20)])
+        self.assertEqual({bytes}, {type(piece) for piece in pieces})
+
+
 class VersionTestCase(test_client.ClientTestCase):
     def version(self, offered):
         self.answers('version', content={'ApiVersion': offered})
