@@ -197,6 +197,7 @@ function run_stage {
         need_root "$1" &&
             run_tests functional &&
             run_tests hostile-engine &&
+            run_tests devstack &&
             run_tests packaging &&
             run_tests lower
         ;;

@@ -72,6 +72,17 @@ class DistributionsTestCase(base.SourceTestCase):
             cwd=self.source,
         ).splitlines())
 
+    def test_devstack_is_left_out(self) -> None:
+        """DevStack clones the tree; who installs the wheel has no use of it.
+        """
+        found = [
+            name for name in self.names
+            if 'devstack' in name
+            and not name.startswith('novadocker/tests/devstack/')
+        ]
+        self.assertEqual([], found)
+
+
     def test_every_module_of_the_tree_is_in_it(self) -> None:
         modules = {
             name for name in self._tracked()
