@@ -82,7 +82,6 @@ class DistributionsTestCase(base.SourceTestCase):
         ]
         self.assertEqual([], found)
 
-
     def test_every_module_of_the_tree_is_in_it(self) -> None:
         modules = {
             name for name in self._tracked()
