@@ -179,8 +179,8 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
     def _setup_services(self):
         """Give Nova a host for its containers, and start it."""
         self.host = 'host-' + uuidutils.generate_uuid()[:8]
-        self.useFixture(ovs.PrivilegedHere())
         self.useFixture(ovs.HostNamespace())
+        self.useFixture(ovs.Privileged())
         self.switch = self.useFixture(ovs.OpenVSwitch())
         self.glance = self.useFixture(Glance(self))
         self._bind_ports_as_neutron_does()

@@ -24,7 +24,7 @@ from oslo_config import cfg
 from oslotest import base
 
 from novadocker import exception
-from novadocker.privsep import nics
+from novadocker.privsep import netns
 from novadocker.tests.fixtures import instances
 from novadocker.tests.fixtures import network as ports
 from novadocker.tests.fixtures import ovs
@@ -63,7 +63,7 @@ class PortsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.useFixture(ovs.HostNamespace())
-        self.useFixture(ovs.PrivilegedHere())
+        self.useFixture(ovs.Privileged())
         self.devices_before = self.devices()
         self.switch = self.useFixture(ovs.OpenVSwitch(tso=self.tso))
         self.clean = self.devices()
@@ -333,18 +333,21 @@ class PlugTestCase(PortsTestCase):
 
     def test_failure_at_each_step_leaves_nothing(self):
         steps = (
-            (os_vif, 'plug'),
-            (nics, 'set_sysctls'),
-            (nics, 'set_tx_offload'),
+            lambda vif, sandbox: fixtures.MonkeyPatch(
+                'os_vif.plug', second_time(os_vif.plug)
+            ),
+            lambda vif, sandbox: meanwhile(
+                ovs.run, 'ip', 'link', 'del', vif['devname']
+            ),
+            lambda vif, sandbox: meanwhile(
+                sandbox.run, 'ip', 'link', 'set', 'eth1', 'name', 'lost'
+            ),
         )
         for kind in (lambda vif: vif, ports.hybrid):
-            for module, step in steps:
+            for failure in steps:
                 first, second = kind(self.a_port()), kind(self.a_port())
                 sandbox = self.useFixture(ovs.Namespace())
-                with fixtures.MonkeyPatch(
-                    f'{module.__name__}.{step}',
-                    second_time(getattr(module, step)),
-                ):
+                with failure(second, sandbox):
                     error = self.assertRaises(
                         exception.NetworkSetupFailed,
                         self.plug,
@@ -369,9 +372,8 @@ class PlugTestCase(PortsTestCase):
     def test_failure_keeps_what_was_there(self):
         old, new = self.a_port(), self.a_port()
         sandbox = self.sandbox(old)
-        with fixtures.MonkeyPatch(
-            'novadocker.privsep.nics.set_tx_offload',
-            second_time(nics.set_tx_offload),
+        with meanwhile(
+            sandbox.run, 'ip', 'link', 'set', 'eth1', 'name', 'lost'
         ):
             self.assertRaises(
                 exception.NetworkSetupFailed,
@@ -418,6 +420,17 @@ def second_time(function):
         return function(*args)
 
     return wrapper
+
+
+def meanwhile(happen, *arguments):
+    """Have something happen to NICs between their making and completion."""
+    complete = netns.complete
+
+    def wrapper(*args):
+        happen(*arguments)
+        complete(*args)
+
+    return fixtures.MonkeyPatch('novadocker.privsep.netns.complete', wrapper)
 
 
 class UnplugTestCase(PortsTestCase):

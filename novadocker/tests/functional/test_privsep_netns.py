@@ -19,6 +19,7 @@ import pathlib
 import socket
 import subprocess
 import time
+import uuid
 
 import fixtures
 from oslotest import base
@@ -67,7 +68,7 @@ def a_nic(*addresses, routes=(), **changes):
 class NetnsTestCase(base.BaseTestCase):
     """A host with one sandbox."""
 
-    privileged = ovs.PrivilegedHere
+    privileged = ovs.Privileged
 
     def setUp(self):
         super().setUp()
@@ -484,47 +485,40 @@ class InterfacesTestCase(NetnsTestCase):
                 'mac': MAC,
                 'mtu': 1450,
                 'up': True,
-                'addresses': [('10.0.0.2', 24), ('fd00::2', 64)],
+                'addresses': (('10.0.0.2', 24), ('fd00::2', 64)),
             },
-            found,
+            found | {'addresses': tuple(found['addresses'])},
         )
         self.assertLessEqual({'rx_bytes', 'tx_dropped'}, counters.keys())
 
     def test_none(self):
-        self.assertEqual([], netns.interfaces(*self.where))
+        self.assertEqual(0, len(netns.interfaces(*self.where)))
 
     def test_inode(self):
         self.assertEqual(self.sandbox.netns, netns.inode(self.sandbox.pid))
 
 
 class LinkTestCase(NetnsTestCase):
-    NAME = 'nova-155d900f-4e14-4e4c-a73d-069cbf4541e6'
-
     def setUp(self):
         super().setUp()
-        self.directory = pathlib.Path(
-            self.useFixture(fixtures.TempDir()).path, 'netns'
-        )
-        self.useFixture(
-            fixtures.MonkeyPatch(
-                'novadocker.privsep.netns.NETNS_DIR', self.directory
-            )
-        )
+        # The directory is there afterwards.
+        netns.sweep()
+        self.name = f'nova-{uuid.uuid4()}'
+        self.path = netns.NETNS_DIR / self.name
+        self.addCleanup(self.path.unlink, missing_ok=True)
 
     def test_link_leads_to_the_namespace(self):
-        netns.link(self.NAME, *self.where)
-        found = os.stat(self.directory / self.NAME).st_ino
-        self.assertEqual(self.sandbox.netns, found)
+        netns.link(self.name, *self.where)
+        self.assertEqual(self.sandbox.netns, os.stat(self.path).st_ino)
 
     def test_mount_is_not_touched(self):
-        path = self.directory / self.NAME
-        self.directory.mkdir()
-        path.touch()
-        ovs.run('mount', '--bind', f'/proc/{self.sandbox.pid}/ns/net', path)
-        self.addCleanup(ovs.run, 'umount', path)
-        self.assertRaises(OSError, netns.link, self.NAME, *self.where)
-        self.assertRaises(OSError, netns.unlink, self.NAME)
-        self.assertEqual(self.sandbox.netns, os.stat(path).st_ino)
+        self.path.touch()
+        held = f'/proc/{self.sandbox.pid}/ns/net'
+        ovs.run('mount', '--bind', held, self.path)
+        self.addCleanup(ovs.run, 'umount', self.path)
+        self.assertRaises(OSError, netns.link, self.name, *self.where)
+        self.assertRaises(OSError, netns.unlink, self.name)
+        self.assertEqual(self.sandbox.netns, os.stat(self.path).st_ino)
 
 
 class LeastPrivilegeTestCase(NetnsTestCase):

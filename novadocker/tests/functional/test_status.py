@@ -211,8 +211,8 @@ class ServersTestCase(StatusTestCase):
 
 class FirewallTestCase(test_base.BaseTestCase):
     def test_policy(self):
-        self.useFixture(ovs.PrivilegedHere())
         self.useFixture(ovs.HostNamespace())
+        self.useFixture(ovs.Privileged())
         self.assertEqual('ACCEPT', firewall.forward_policy(4))
         ovs.run('ip6tables', '-P', 'FORWARD', 'DROP')
         self.assertEqual('ACCEPT', firewall.forward_policy(4))
