@@ -120,7 +120,11 @@ class Demo:
         server = next(iter(cloud.compute.servers(name=f'^{_NAME}$')))
         address = server.addresses['demo'][0]['addr']
         network = cloud.network.find_network('demo').id
-        inside = f'ip netns exec qdhcp-{network}'
+        # That of the agent for DHCP, or of OVN's for metadata.
+        [namespace] = {f'qdhcp-{network}', f'ovnmeta-{network}'} & set(
+            os.listdir('/run/netns')
+        )
+        inside = f'ip netns exec {namespace}'
         self._title('On the host it is two containers')
         said = self._do(
             f'docker ps --filter name={server.id} '
