@@ -16,7 +16,7 @@ import pathlib
 import subprocess
 
 import testtools
-import testtools.matchers
+from testtools import content
 
 from novadocker.tests.devstack import machine
 from novadocker.tests.fixtures import images
@@ -47,16 +47,21 @@ class DevStackTestCase(testtools.TestCase):
     def configure(self, *lines: str) -> None:
         self.machine.configure(f'ENABLED_SERVICES={SERVICES}', *lines)
 
+    def _run(self, script: str) -> subprocess.CompletedProcess[str]:
+        result = self.machine.run(script)
+        self.addDetailUniqueName(script, content.text_content(result.stdout))
+        return result
+
     def runs(self, script: str) -> str:
         """Run the phases of a script, and give what they said."""
-        result = self.machine.run(script)
-        self.assertEqual(0, result.returncode, result.stdout)
+        result = self._run(script)
+        self.assertEqual(0, result.returncode)
         return result.stdout
 
     def fails(self, *reasons: str) -> None:
         """Run the phases of stack.sh, which are to end with reasons."""
-        result = self.machine.run('stack')
-        self.assertNotEqual(0, result.returncode, result.stdout)
+        result = self._run('stack')
+        self.assertNotEqual(0, result.returncode)
         for reason in reasons:
             self.assertIn(reason, result.stdout)
 
