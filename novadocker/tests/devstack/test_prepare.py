@@ -214,6 +214,15 @@ class PrepareTestCase(testtools.TestCase):
             {path.name for path in self.devstack.iterdir()},
         )
 
+    def test_the_sample_has_it_all(self) -> None:
+        sample = machine.ROOT / 'devstack' / 'local.conf.sample'
+        self.local.write_bytes(sample.read_bytes())
+        said = self._prepare()
+        self.assertEqual(
+            [f'kept     {line}' for line in _ALL.splitlines()], said[1:]
+        )
+        self.assertEqual(sample.read_bytes(), self.local.read_bytes())
+
     # localrc, which DevStack reads in place of the section
 
     def test_old_localrc(self) -> None:
