@@ -190,6 +190,11 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
             fixtures.MonkeyPatch('nova.virt.node.get_local_node_uuid', _node)
         )
         nova_loader.install()
+        if 'manager_shutdown_timeout' in nova.conf.CONF:
+            # Nova's own tests leave a service at once, and what it still does
+            # then in the background would shut the pools of the next test.
+            # Of the seconds none is for builds: the last 20 are the driver's.
+            self.flags(manager_shutdown_timeout=20)
         self.flags(
             compute_driver='novadocker.virt.docker.DockerDriver',
             instances_path=str(self.instances),
