@@ -14,12 +14,13 @@
 
 import os
 
+# Before anything of Nova is imported, since older ones patch then. With native
+# threads, on which nova-compute runs today: on eventlet all threads are one,
+# which cannot be in the network namespace of a container.
+os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', 'true')
+
 from nova import monkey_patch
 
-# Before anything else of Nova is imported. With native threads, on which
-# nova-compute runs today: on eventlet all threads are one, which cannot be in
-# the network namespace of a container.
-os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', 'true')
 if hasattr(monkey_patch, 'patch'):  # older ones do it when imported
     monkey_patch.patch()
 

@@ -55,6 +55,7 @@ _IMPORTERS = {
     'os_vif': [
         'novadocker.cmd.status',
         'novadocker.os_vif_plugin',
+        'novadocker.virt.docker.plugging',
         'novadocker.virt.docker.binding',
         'novadocker.virt.docker.network',
     ],

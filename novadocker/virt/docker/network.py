@@ -31,7 +31,6 @@ from typing import Protocol
 from nova import exception as nova_exception
 from nova.network import model as network_model
 from nova.network import os_vif_util
-import os_vif
 from os_vif import exception as os_vif_exception
 from os_vif.objects import vif as os_vif_vif
 from oslo_log import log as logging
@@ -42,6 +41,7 @@ from novadocker.virt.docker import binding
 from novadocker.virt.docker import checkpoint
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import nic
+from novadocker.virt.docker import plugging
 from novadocker.virt.docker import undo as undoing
 from novadocker.virt.docker import vif_events
 
@@ -195,7 +195,7 @@ class Network:
                 # switch not notice.
                 if one in new or not one.inner:
                     with _failing(one.port_id):
-                        os_vif.plug(port, info)
+                        plugging.plug(port, info)
             _at_once(novadocker.privsep.netns.complete, sandbox, wanted)
         return new
 
@@ -277,14 +277,14 @@ class Network:
             except (os_vif_exception.ExceptionBase, OSError) as exc:
                 errors.append(exc)
 
-        attempt(lambda: os_vif.unplug(port, info))
+        attempt(lambda: plugging.unplug(port, info))
         failed = errors.copy()
         attempt(lambda: novadocker.privsep.netns.delete(device))
         if failed:
             # The device may have gone, with its namespace, while os-vif was
             # at it. It is not there any more.
             errors.remove(failed[0])
-            attempt(lambda: os_vif.unplug(port, info))
+            attempt(lambda: plugging.unplug(port, info))
         if errors:
             raise nova_exception.VirtualInterfaceUnplugException(
                 reason='; '.join(str(error) for error in errors)
