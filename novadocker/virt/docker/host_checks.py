@@ -212,6 +212,14 @@ class Checks:
                 'nova-compute and the engine need to be on one host, and to '
                 'see it at the same path.',
             )
+        if info.storage_driver != 'overlay2':
+            yield findings.warning(
+                'engine',
+                f'its storage driver {info.storage_driver} does not say where '
+                'layers are: no rescue, and moves lose extended attributes',
+                'Before the first server, "storage-driver": "overlay2" in '
+                'daemon.json.',
+            )
         if not info.live_restore:
             yield findings.note(
                 'engine',

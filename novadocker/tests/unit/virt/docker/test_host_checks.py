@@ -233,6 +233,15 @@ class EngineTestCase(ChecksTestCase):
         self.assert_found('engine', '/nowhere cannot be seen', 'one host')
         self.assertTrue(self.checks.can_look)
 
+    def test_storage_driver(self):
+        self.has(storage_driver='overlayfs')
+        self.assert_found(
+            'engine',
+            'overlayfs does not say where layers are',
+            '"storage-driver": "overlay2"',
+            findings.Level.WARNING,
+        )
+
     def test_live_restore(self):
         self.has(live_restore=False)
         self.assert_found(
