@@ -13,6 +13,8 @@
 
 import time
 
+from nova import utils as nova_utils
+
 from novadocker.tests.fixtures import images
 from novadocker.tests.functional import base
 from novadocker.virt.docker import model
@@ -101,9 +103,13 @@ class EndTestCase(base.FunctionalTestCase):
         self.act(server, 'os-start', 'ACTIVE')
 
     def test_lifecycle_that_does_not_exist(self):
-        flavor = self._create_flavor(
-            **base.FLAVOR, extra_spec={'docker:lifecycle': 'jop'}
-        )
+        # Before microversion 2.86 Nova's API takes anything.
+        with nova_utils.temporary_mutation(
+            self.admin_api, microversion='2.85'
+        ):
+            flavor = self._create_flavor(
+                **base.FLAVOR, extra_spec={'docker:lifecycle': 'jop'}
+            )
         server = self.create(self.glance.add(images.SHELL), flavorRef=flavor)
         self.assertIn('jop', self.wait_for_fault(server)['message'])
 
