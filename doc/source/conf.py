@@ -28,7 +28,11 @@ exclude_patterns = []
 nitpicky = True
 
 html_theme = 'openstackdocs'
+html_static_path = ['css']
+html_css_files = ['tables.css']
 pygments_style = 'native'
+# Most blocks are commands; guessed for Python, words of them are coloured.
+highlight_language = 'none'
 
 openstackdocs_repo_name = 'nova-docker'
 openstackdocs_auto_name = False
