@@ -379,7 +379,8 @@ def _firewall(family: int) -> Iterator[findings.Finding]:
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
     """The path, or the nearest directory above it that is there."""
-    return next(one for one in (path, *path.parents) if one.exists())
+    # Unlike a path's method this has an answer where the user may not look.
+    return next(one for one in (path, *path.parents) if os.path.exists(one))
 
 
 def _user_name(uid: int) -> str:

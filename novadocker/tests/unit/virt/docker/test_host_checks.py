@@ -152,6 +152,29 @@ class ConfigurationTestCase(ChecksTestCase):
         self.assertIn(f'write to {self.root}', found[1].text)
         self.assertFalse(self.checks.can_repair)
 
+    def test_directories_below_one_that_is_closed(self):
+        closed = self.root / 'closed'
+        real = os.stat
+
+        def stat(path, *args, **kwargs):
+            if str(path).startswith(f'{closed}/'):
+                raise PermissionError(str(path))
+            return real(path, *args, **kwargs)
+
+        closed.mkdir()
+        self.set(
+            state_path=str(closed / 'nova'),
+            instances_path=str(closed / 'nova' / 'instances'),
+        )
+        self.patch('os.access', return_value=False)
+        self.patch('os.stat', side_effect=stat)
+        found = self.run_checks()
+        self.assertEqual(
+            ['state_path', 'instances_path'], [one.subject for one in found]
+        )
+        for one in found:
+            self.assertIn(f'write to {closed}', one.text)
+
     def test_a_host_that_was_never_started(self):
         self.uuid.return_value = None
         self.assert_found(
