@@ -446,6 +446,7 @@ def environment(settings: settings_mod.Settings, user: str) -> dict[str, str]:
         'DOCKER_HOST': f'unix://{settings.engine_socket}',
         'OVS_RUNDIR': f'{settings.run}/openvswitch',
         'CLOUD_FOLDER': str(settings.folder),
+        'CLOUD_ETC': str(settings.etc),
         'CLOUD_HOSTNAME': settings.hostname,
         'CLOUD_STATE': str(settings.state),
         'CLOUD_WITHIN': ' '.join(settings.within),

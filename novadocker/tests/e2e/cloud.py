@@ -105,7 +105,8 @@ class Cloud:
     def __init__(self) -> None:
         run(str(COMMAND), 'up')
         self.env = _environment('--user', 'demo')
-        self.admin = _connection(_environment())
+        self.admin_env = _environment()
+        self.admin = _connection(self.admin_env)
         self.demo = _connection(self.env)
         self.network = self.demo.network.find_network(NETWORK)
         self.hosts = tuple(

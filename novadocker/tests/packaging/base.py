@@ -68,11 +68,16 @@ def environment(requirement: str, name: str) -> pathlib.Path:
     return path
 
 
-class SourceTestCase(testtools.TestCase):
-    """Tests on a wheel and an sdist made of a copy of this tree.
+def copy_source(path: pathlib.Path) -> None:
+    """Copy this tree, without what is made of it.
 
     Building and an editable install write into the tree they work on.
     """
+    shutil.copytree(ROOT, path, ignore=_NOT_SOURCE)
+
+
+class SourceTestCase(testtools.TestCase):
+    """Tests on a wheel and an sdist made of a copy of this tree."""
 
     source: pathlib.Path
     wheel: pathlib.Path
@@ -84,7 +89,7 @@ class SourceTestCase(testtools.TestCase):
         directory = tempfile.TemporaryDirectory(prefix='nova-docker-')
         cls.addClassCleanup(directory.cleanup)
         cls.source = pathlib.Path(directory.name) / 'source'
-        shutil.copytree(ROOT, cls.source, ignore=_NOT_SOURCE)
+        copy_source(cls.source)
         cls.wheel, cls.sdist = cls._build(
             pathlib.Path(directory.name) / 'dist'
         )
