@@ -63,7 +63,11 @@ def environment(requirement: str, name: str) -> pathlib.Path:
     if not complete.exists():
         shutil.rmtree(path, ignore_errors=True)
         run(sys.executable, '-m', 'venv', path)
-        run(path / 'bin' / 'pip', 'install', '--quiet', requirement)
+        # Most of it is never imported here, and need not be compiled.
+        run(
+            *(path / 'bin' / 'pip', 'install', '--quiet', '--no-compile'),
+            requirement,
+        )
         complete.touch()
     return path
 
