@@ -30,6 +30,7 @@ import fixtures
 
 from novadocker.tests.e2e import cloud
 from novadocker.tests.e2e import guide
+from novadocker.tests.fixtures import engine
 
 _ROOT = pathlib.Path(__file__).parents[3]
 _PROGRAMS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -269,7 +270,7 @@ class ComputeHost(fixtures.Fixture):
                 cwd='/',
                 start_new_session=True,
             )
-        self.addCleanup(_end, process, patience)
+        self.addCleanup(engine.stop, process, signal.SIGTERM, patience)
         return process
 
     # What is done on it
@@ -381,12 +382,3 @@ def _namespace(process: pathlib.Path) -> str:
     except OSError:
         # It has ended meanwhile.
         return ''
-
-
-def _end(process: 'subprocess.Popen[bytes]', patience: float) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
