@@ -232,12 +232,14 @@ class Checks:
     ) -> findings.Finding:
         url = self._settings.engine_url
         path = pathlib.Path(url.removeprefix('unix://'))
+        user = _user_name(os.geteuid())
         if not url.startswith('unix://'):
             advice = 'See that it listens there, and [docker] in nova.conf.'
+        elif not os.access(there := _existing(path.parent), os.X_OK):
+            advice = f'{user} may not look into {there}.'
         elif not path.exists():
             advice = f'There is no {path}: start it, or set [docker]host_url.'
         elif not os.access(path, os.R_OK | os.W_OK):
-            user = _user_name(os.geteuid())
             group = _group_name(path.stat().st_gid)
             advice = (
                 f'{user} may not open {path}: usermod -a -G {group} {user}, '

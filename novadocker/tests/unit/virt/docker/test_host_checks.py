@@ -94,6 +94,26 @@ class ChecksTestCase(base.BaseTestCase):
         )
         return self.checks.run()
 
+    def closed(self):
+        """A directory that the user may not look into."""
+        closed = self.root / 'closed'
+        stat, access = os.stat, os.access
+
+        def guarded_stat(path, *args, **kwargs):
+            if str(path).startswith(f'{closed}/'):
+                raise PermissionError(str(path))
+            return stat(path, *args, **kwargs)
+
+        closed.mkdir()
+        self.patch('os.stat', side_effect=guarded_stat)
+        self.patch(
+            'os.access',
+            side_effect=lambda where, mode: (
+                where != closed and access(where, mode)
+            ),
+        )
+        return closed
+
     def assert_found(self, subject, text, advice='', level=FAILURE):
         found = self.run_checks()
         self.assertEqual([subject], [one.subject for one in found], found)
@@ -153,21 +173,11 @@ class ConfigurationTestCase(ChecksTestCase):
         self.assertFalse(self.checks.can_repair)
 
     def test_directories_below_one_that_is_closed(self):
-        closed = self.root / 'closed'
-        real = os.stat
-
-        def stat(path, *args, **kwargs):
-            if str(path).startswith(f'{closed}/'):
-                raise PermissionError(str(path))
-            return real(path, *args, **kwargs)
-
-        closed.mkdir()
+        closed = self.closed()
         self.set(
             state_path=str(closed / 'nova'),
             instances_path=str(closed / 'nova' / 'instances'),
         )
-        self.patch('os.access', return_value=False)
-        self.patch('os.stat', side_effect=stat)
         found = self.run_checks()
         self.assertEqual(
             ['state_path', 'instances_path'], [one.subject for one in found]
@@ -209,6 +219,13 @@ class EngineTestCase(ChecksTestCase):
     def test_no_socket(self):
         self.engine.go_down()
         self.assert_found('engine', 'does not answer', 'There is no ')
+        self.assertFalse(self.checks.can_look)
+
+    def test_socket_in_a_directory_that_is_closed(self):
+        self.engine.go_down()
+        closed = self.closed()
+        self.set(engine_url=f'unix://{closed}/docker/docker.sock')
+        self.assert_found('engine', '', f'may not look into {closed}.')
         self.assertFalse(self.checks.can_look)
 
     def test_socket_that_may_not_be_opened(self):
