@@ -35,6 +35,7 @@ from nova.tests.functional import integrated_helpers
 from oslo_utils import uuidutils
 
 from novadocker import nova_loader
+from novadocker.tests.fixtures import databases
 from novadocker.tests.fixtures import driver as docker_driver
 from novadocker.tests.fixtures import images
 from novadocker.tests.fixtures import ovs
@@ -144,17 +145,6 @@ class Glance(nova_fixtures.GlanceFixture):
         return self.show(context, image_id)
 
 
-class _ReadersFirst(nova_fixtures.ReaderWriterLock):
-    """A lock in which a waiting writer does not keep new readers waiting.
-
-    Nova's double of its cells uses such a lock, and a second one for each
-    database. A thread that writes to a database reads the cell's lock: behind
-    a writer that waits for a reader who wants the same database, for ever.
-    """
-
-    has_pending_writers = False
-
-
 def _log_to_nobody():
     """Undo Nova's logging to standard error, which outlives the test.
 
@@ -173,14 +163,7 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
     microversion = 'latest'
 
     def setUp(self):
-        self.useFixture(
-            fixtures.MockPatchObject(
-                # Not to be had by import: the package hides it by its name.
-                sys.modules['nova.tests.fixtures.nova'],
-                'ReaderWriterLock',
-                _ReadersFirst,
-            )
-        )
+        self.useFixture(databases.Databases())
         super().setUp()
         _log_to_nobody()
 
