@@ -146,14 +146,19 @@ class Glance(nova_fixtures.GlanceFixture):
 
 
 def _log_to_nobody():
-    """Undo Nova's logging to standard error, which outlives the test.
+    """Undo Nova's logging to standard output, which outlives a test.
 
-    What a test logs is kept by Nova's fixture, and shown if it fails.
+    What a test logs is kept by Nova's fixture, and shown if it fails. Each
+    step of each request to netlink is more than anybody wants to see then.
     """
+    logging.getLogger('pyroute2').setLevel(logging.INFO)
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if getattr(handler, 'stream', None) is sys.stderr:
+        if getattr(handler, 'stream', None) in (sys.stdout, sys.stderr):
             root.removeHandler(handler)
+
+
+_log_to_nobody()
 
 
 class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
@@ -165,7 +170,6 @@ class FunctionalTestCase(integrated_helpers._IntegratedTestBase):
     def setUp(self):
         self.useFixture(databases.Databases())
         super().setUp()
-        _log_to_nobody()
 
     def _setup_services(self):
         """Give Nova a host for its containers, and start it."""
