@@ -128,7 +128,7 @@ class TestCase(looking.Looking):
     def delete(self, server: Any) -> None:
         compute = self.cloud.admin.compute
         compute.delete_server(server, ignore_missing=True)
-        compute.wait_for_delete(server, interval=1, wait=120)
+        compute.wait_for_delete(server, interval=0.3, wait=120)
         self.assert_nothing_left(server)
 
     # What has to be true
