@@ -152,7 +152,7 @@ function run_tox {
 
 # Run the tests of a tox environment and count them: all, or what tox is told.
 function run_tests {
-    local environment=$1 status=0 summary count
+    local environment=$1 start=${SECONDS} status=0 summary count
     rm -rf "${WORK:?}/${environment}/.stestr"
     run_tox "$@" || status=$?
     summary=$("${WORK}/venv/bin/stestr" --repo-url "${WORK}/${environment}" \
@@ -164,7 +164,8 @@ function run_tests {
         -e 's/^ - Failed: //p' -e 's/^ - Unexpected Success: //p' \
         <<<"${summary}" | paste -s -d + | sed 's/^$/0/')))
     ((status == 0)) || return "${status}"
-    ((${count:-0} > 0)) || fail "${environment}: no test was run"
+    ((${count:-0} > 0)) || fail "${environment}: no test was run" || return
+    say "${environment}: ${count} passed in $((SECONDS - start)) s"
 }
 
 function need_root {

@@ -291,6 +291,8 @@ def rabbitmq_environment(
 ) -> dict[str, str]:
     state = settings.state / 'rabbitmq'
     arguments = (
+        # Schedulers that have nothing to do sleep instead of spinning.
+        '+sbwt none +sbwtdcpu none +sbwtdio none '
         '-kernel inet_dist_use_interface {127,0,0,1} '
         f'-kernel inet_dist_listen_min {settings.ports.erlang} '
         f'-kernel inet_dist_listen_max {settings.ports.erlang}'
