@@ -191,7 +191,7 @@ function run_stage {
         run_tox "$1"
         ;;
     unit)
-        run_tests py3 && run_tests hostile
+        run_tests py3
         ;;
     contract)
         need_root "$1" && run_tests contract
@@ -199,6 +199,7 @@ function run_stage {
     functional)
         need_root "$1" &&
             run_tests functional &&
+            run_tests hostile &&
             run_tests hostile-engine &&
             run_tests devstack &&
             run_tests packaging -- 'distributions|rootwrap|nova_31|nova_34' &&
