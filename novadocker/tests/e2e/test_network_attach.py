@@ -75,11 +75,17 @@ class TestAttach(base.TestCase):
         )
         self.assert_plugged(server)
         for port in self.ports(server):
-            self.beside(
-                *('ping', '-c', '1', '-W', '5'),
-                port.fixed_ips[0]['ip_address'],
-                network=self.network.get_network(port.network_id),
-            )
+            # The agent may not have come yet to a change of its groups.
+            self.wait_for(lambda port=port: self.answers(port), port.id, 15)
+
+    def answers(self, port):
+        said = self.beside(
+            *('ping', '-c', '1', '-W', '2'),
+            port.fixed_ips[0]['ip_address'],
+            network=self.network.get_network(port.network_id),
+            check=False,
+        )
+        return ' 0% packet loss' in said
 
     def wait_for_tags(self, server, **wanted):
         """Wait until the metadata service has them, which remembers a while.
