@@ -207,6 +207,14 @@ class Looking(base.BaseTestCase):
         [namespace] = {f'qdhcp-{name}', f'ovnmeta-{name}'} & set(there)
         return cloud.run('ip', 'netns', 'exec', namespace, *words, check=check)
 
+    def answers(self, address: str, network: Any = None) -> bool:
+        """Whether an address on a network answers from beside."""
+        return ' 0% packet loss' in self.beside(
+            *('ping', '-c', '1', '-W', '2', address),
+            network=network,
+            check=False,
+        )
+
     def address(self, server: Any, network: str = cloud.NETWORK) -> str:
         """The first IPv4 address of a server."""
         addresses: Sequence[Any] = self.show(server).addresses[network]

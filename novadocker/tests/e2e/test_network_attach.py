@@ -11,6 +11,8 @@
 # under the License.
 """Ports that come to a server and go, in whatever state it is."""
 
+import functools
+
 from openstack import exceptions
 
 from novadocker.tests.e2e import base
@@ -75,17 +77,14 @@ class TestAttach(base.TestCase):
         )
         self.assert_plugged(server)
         for port in self.ports(server):
+            address = port.fixed_ips[0]['ip_address']
+            network = self.network.get_network(port.network_id)
             # The agent may not have come yet to a change of its groups.
-            self.wait_for(lambda port=port: self.answers(port), port.id, 15)
-
-    def answers(self, port):
-        said = self.beside(
-            *('ping', '-c', '1', '-W', '2'),
-            port.fixed_ips[0]['ip_address'],
-            network=self.network.get_network(port.network_id),
-            check=False,
-        )
-        return ' 0% packet loss' in said
+            self.wait_for(
+                functools.partial(self.answers, address, network),
+                f'an answer of {address}',
+                15,
+            )
 
     def wait_for_tags(self, server, **wanted):
         """Wait until the metadata service has them, which remembers a while.
