@@ -166,6 +166,7 @@ class Cloud:
 
     def _start_foundation(self) -> None:
         engine.remember_strays(self.settings)
+        network.make_namespaces_folder(self.settings)
         steps.together(
             self._start_database,
             self._start_queue,
@@ -176,7 +177,6 @@ class Cloud:
         )
 
     def _start_host(self, host: settings_mod.Settings) -> None:
-        network.make_namespaces_folder(host)
         if host.suffix:
             with steps.step(f'Host {host.host}', self._log('bootstrap')):
                 hosts.make(host)

@@ -112,7 +112,10 @@ def has_link(settings: settings_mod.Settings, name: str) -> bool:
 
 
 def switching(settings: settings_mod.Settings) -> None:
-    """Fail unless ovs-vswitchd has taken up the configuration."""
+    """Fail unless ovs-vswitchd has taken up the configuration.
+
+    It answers before it has made the bridges that its database names.
+    """
     steps.answer(
         [
             'ovs-appctl',
@@ -121,6 +124,9 @@ def switching(settings: settings_mod.Settings) -> None:
             'version',
         ]
     )
+    bridge = settings.external_bridge
+    if not has_link(settings, bridge):
+        raise RuntimeError(f'ovs-vswitchd has not made {bridge} yet')
 
 
 def vsctl(settings: settings_mod.Settings, *words: str) -> str:
