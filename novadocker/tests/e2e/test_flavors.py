@@ -13,6 +13,7 @@
 """What flavors say, and what the cloud's other services know of it."""
 
 import json
+import os
 import pathlib
 
 from novadocker.tests.e2e import base
@@ -48,6 +49,18 @@ class FlavorsTestCase(base.TestCase):
                 line.split(':', 1) for line in status.splitlines() if line
             )
             self.assertEqual(expected, found['NoNewPrivs'].strip())
+
+    def test_the_scheduler_knows_the_processors(self):
+        image = self.upload(images.SHELL)
+        machine = os.uname().machine.upper()
+        self.set_property(f'trait:HW_ARCH_{machine}', 'required')
+        self.assert_running(self.boot(image, flavor_id=self.flavor.id))
+        # Processors have it no more.
+        self.assertNotIn('3dnow ', self.host.run('cat', '/proc/cpuinfo'))
+        self.set_property('trait:HW_CPU_X86_3DNOW', 'required')
+        server = self.request(image, flavor_id=self.flavor.id)
+        found = self.wait_for_status(server, 'ERROR')
+        self.assertIn('No valid host', found.fault['message'])
 
     def test_api_refuses_what_the_driver_would(self):
         for name, value in (

@@ -26,6 +26,7 @@ from novadocker.tests.functional import base
 from novadocker.virt.docker import capabilities
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
+from novadocker.virt.docker import processor
 
 State = model.ContainerState
 
@@ -48,6 +49,24 @@ class HostTestCase(base.FunctionalTestCase):
             self.assertEqual(
                 capabilities.CAPABILITIES[flag], trait in found, flag
             )
+
+    def test_traits_of_the_processors(self):
+        provider = self._get_provider_uuid_by_host(self.host)
+        # One that this host has not, and one that an operator gives it.
+        before = {*self._get_provider_traits(provider), 'HW_CPU_X86_3DNOW'}
+        self._create_trait('CUSTOM_OURS')
+        self._set_provider_traits(provider, [*before, 'CUSTOM_OURS'])
+        self.restart_compute_service(self.compute)
+
+        found = set(self._get_provider_traits(provider))
+
+        machine = self.client.info().architecture.upper()
+        self.assertIn(f'HW_ARCH_{machine}', found)
+        self.assertIn('CUSTOM_OURS', found)
+        self.assertEqual(
+            '3dnow' in processor.processors().flags,
+            'HW_CPU_X86_3DNOW' in found,
+        )
 
     def test_usage_is_that_of_our_servers(self):
         self.foreign_container()

@@ -102,7 +102,7 @@ class DockerDriver(driver_moves.Moves, driver.ComputeDriver):
     ) -> None:
         current = provider_tree.data(nodename).inventory
         ratios = self._get_allocation_ratios(current)
-        provider_tree.update_inventory(nodename, self._host.inventory(ratios))
+        self._host.report(provider_tree, nodename, ratios)
 
     def get_host_ip_addr(self) -> str:
         return str(CONF.my_ip)

@@ -30,8 +30,10 @@ import psutil
 
 from novadocker import exception
 from novadocker.virt.docker import client as engine
+from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import processor
 from novadocker.virt.docker import resized
 
 HYPERVISOR_TYPE = fields.HVType.DOCKER
@@ -71,7 +73,7 @@ class Host:
         info = self._client.info()
         used = self._usage()
         total_gb, free_gb = _disk_gb(info.root_dir)
-        arch = fields.Architecture.canonicalize(info.architecture)
+        arch = _architecture(info)
         return {
             'vcpus': info.cpus,
             'memory_mb': info.memory // _MIB,
@@ -84,7 +86,11 @@ class Host:
             'hypervisor_version': _version_number(info.version),
             'hypervisor_hostname': self._nodename,
             'cpu_info': json.dumps(
-                {'arch': arch, 'topology': {'cores': info.cpus}}
+                {
+                    'arch': arch,
+                    'topology': {'cores': info.cpus},
+                    'features': sorted(processor.processors().flags),
+                }
             ),
             'supported_instances': [
                 (arch, HYPERVISOR_TYPE, fields.VMMode.EXE)
@@ -103,11 +109,29 @@ class Host:
             naming.Usage(),
         )
 
-    def inventory(
-        self, allocation_ratios: Mapping[str, float]
-    ) -> dict[str, dict[str, Any]]:
-        """The inventory for Placement."""
+    def report(
+        self,
+        provider_tree: Any,
+        nodename: str,
+        allocation_ratios: Mapping[str, float],
+    ) -> None:
+        """Tell Placement what there is, and what it can do.
+
+        Traits that others have set stay.
+        """
         info = self._client.info()
+        provider_tree.update_inventory(
+            nodename, self._inventory(info, allocation_ratios)
+        )
+        found = processor.traits(
+            _architecture(info), processor.processors()
+        )
+        provider_tree.add_traits(nodename, *found)
+        provider_tree.remove_traits(nodename, *(processor.ours() - found))
+
+    def _inventory(
+        self, info: model.EngineInfo, allocation_ratios: Mapping[str, float]
+    ) -> dict[str, dict[str, Any]]:
         total_gb, _ = _disk_gb(info.root_dir)
         totals = {
             orc.VCPU: (info.cpus, self._reserved.cpus),
@@ -125,6 +149,11 @@ class Host:
             }
             for name, (total, reserved) in totals.items()
         }
+
+
+def _architecture(info: model.EngineInfo) -> str:
+    """In Nova's words."""
+    return str(fields.Architecture.canonicalize(info.architecture))
 
 
 def _disk_gb(path: str) -> tuple[int, int]:

@@ -14,8 +14,10 @@ import dataclasses
 import json
 import os
 from unittest import mock
+import uuid
 
 import fixtures
+from nova.compute import provider_tree
 from oslotest import base
 
 from novadocker import exception
@@ -25,6 +27,7 @@ from novadocker.virt.docker import host
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import observed
+from novadocker.virt.docker import processor
 from novadocker.virt.docker import resized
 
 INFO = dataclasses.replace(
@@ -118,10 +121,18 @@ class HostTestCase(base.BaseTestCase):
             [call[0] for call in self.client.method_calls],
         )
 
-    def test_inventory(self):
-        found = self.host.inventory(
-            {'VCPU': 16.0, 'MEMORY_MB': 1.0, 'DISK_GB': 1.5}
+    def report(self, *traits):
+        """What Placement has of a host after it had those traits."""
+        tree = provider_tree.ProviderTree()
+        tree.new_root('host1', uuid.uuid4().hex)
+        tree.update_traits('host1', traits)
+        self.host.report(
+            tree, 'host1', {'VCPU': 16.0, 'MEMORY_MB': 1.0, 'DISK_GB': 1.5}
         )
+        return tree.data('host1')
+
+    def test_inventory(self):
+        found = self.report().inventory
 
         self.assertEqual(
             {
@@ -138,6 +149,36 @@ class HostTestCase(base.BaseTestCase):
         self.assertEqual(512, found['MEMORY_MB']['reserved'])
         self.assertEqual(1.5, found['DISK_GB']['allocation_ratio'])
         self.assertEqual(2, found['DISK_GB']['reserved'])
+
+    def test_traits_are_those_of_the_processors(self):
+        processors = self.useFixture(
+            fixtures.MockPatchObject(processor, 'processors', autospec=True)
+        ).mock
+        processors.return_value = processor.Processors(
+            frozenset({'avx', 'aes', 'hypervisor'}), threads=True
+        )
+
+        found = self.report(
+            'CUSTOM_OURS', 'HW_CPU_X86_AVX2', 'HW_GPU_API_VULKAN'
+        )
+
+        self.assertEqual(
+            {
+                'CUSTOM_OURS',
+                'HW_ARCH_X86_64',
+                'HW_CPU_HYPERTHREADING',
+                'HW_CPU_X86_AESNI',
+                'HW_CPU_X86_AVX',
+                'HW_GPU_API_VULKAN',
+            },
+            found.traits,
+        )
+        processors.return_value = processor.Processors(frozenset({'aes'}))
+        self.assertEqual(
+            {'HW_ARCH_X86_64', 'HW_CPU_X86_AESNI'},
+            self.report(*found.traits).traits
+            - {'CUSTOM_OURS', 'HW_GPU_API_VULKAN'},
+        )
 
     def test_an_engine_whose_disk_cannot_be_seen_is_said_so(self):
         self.client.info.return_value = dataclasses.replace(
