@@ -12,6 +12,8 @@
 
 """The life of an image: uploaded, kept, and made anew from a server."""
 
+from oslo_utils import timeutils
+
 from novadocker.tests.e2e import base
 from novadocker.virt.docker import naming
 
@@ -51,10 +53,15 @@ class TestImages(base.TestCase):
         )
         self.wait_for(lambda: self.named(name), f'the backup {name}')
         self.wait_for_status(server, 'ACTIVE')
+        [made] = self.named(name)
         self.addCleanup(
-            self.cloud.demo.image.delete_image,
-            self.named(name)[0].id,
-            ignore_missing=True,
+            self.cloud.demo.image.delete_image, made.id, ignore_missing=True
+        )
+        # Which one is older Glance tells by the second, and Nova removes one
+        # of two that are equally old.
+        self.wait_for(
+            lambda: timeutils.is_older_than(made.created_at, 1),
+            'another second',
         )
 
     def shelve(self, server):
