@@ -80,6 +80,8 @@ class HostWatchTestCase(base.BaseTestCase):
         self.directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.ports = mock.create_autospec(ports.Ports, instance=True)
         self.ports.is_named.return_value = False
+        # Devices of the machine may go while a test runs.
+        self.ports.owner.return_value = None
         self.mended = queue.SimpleQueue()
         self.watch = host_watch.HostWatch(
             self.ports,
