@@ -286,6 +286,20 @@ class ContainersContract(base.ContractTestCase):
                 self.client.inspect(container).limits,
             )
 
+    def test_rates_of_a_disk_are_kept(self):
+        for rates in (
+            model.DiskRates('/dev/sda', 1 << 20, 100, 2 << 20, 200),
+            model.DiskRates('/dev/sda', write_requests=7),
+        ):
+            container = self.created(
+                suffix=str(rates.write_requests),
+                limits=model.Limits(memory=64 << 20, disk=rates),
+            )
+            self.client.update(container, model.Limits(memory=48 << 20))
+            found = self.client.inspect(container).limits
+            self.assertEqual(48 << 20, found.memory)
+            self.assertEqual(rates, found.disk)
+
     def test_update_of_a_missing_container(self):
         self.assertRaises(
             exception.ContainerNotFound,

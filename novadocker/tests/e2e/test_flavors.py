@@ -15,10 +15,12 @@
 import json
 import os
 import pathlib
+import time
 
 from novadocker.tests.e2e import base
 from novadocker.tests.fixtures import images
 
+MIB = 1024**2
 _METADEFS = pathlib.Path(__file__).parents[3] / 'etc' / 'glance' / 'metadefs'
 
 
@@ -49,6 +51,21 @@ class FlavorsTestCase(base.TestCase):
                 line.split(':', 1) for line in status.splitlines() if line
             )
             self.assertEqual(expected, found['NoNewPrivs'].strip())
+
+    def test_a_disk_is_as_slow_as_was_said(self):
+        self.set_property('quota:disk_write_bytes_sec', str(MIB))
+        server = self.boot(
+            self.upload(images.SHELL), flavor_id=self.flavor.id
+        )
+        self.assert_running(server)
+        began = time.monotonic()
+        self.inside(
+            server,
+            *('dd', 'if=/dev/zero', 'of=/data', 'bs=64k', 'count=64'),
+            'oflag=direct',
+        )
+        # The kernel lets the first of the four go at once.
+        self.assertLess(2.5, time.monotonic() - began)
 
     def test_the_scheduler_knows_the_processors(self):
         image = self.upload(images.SHELL)

@@ -19,6 +19,7 @@ from oslo_utils import uuidutils
 from novadocker.tests.fixtures import images
 from novadocker.tests.fixtures import ovs
 from novadocker.tests.functional import base
+from novadocker.virt.docker import disk
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
 
@@ -41,6 +42,32 @@ class ServersTestCase(base.FunctionalTestCase):
         self.assertEqual(1, len(self.switch.ports()))
         self.assertEqual(
             {'VCPU': 1, 'MEMORY_MB': 64, 'DISK_GB': 1}, self.usages()
+        )
+        self.delete(server)
+        self.assert_nothing_left(server)
+
+    def test_quotas_of_a_flavor(self):
+        wanted = {
+            'quota:cpu_quota': '50000',
+            'quota:cpu_shares': '10',
+            'quota:disk_read_iops_sec': '1000',
+            'quota:disk_write_bytes_sec': '1048576',
+        }
+        flavor = self._create_flavor(**base.FLAVOR, extra_spec=wanted)
+        server = self.create(self.glance.add(images.SHELL), flavorRef=flavor)
+        device = disk.limitable(self.client.info())
+        if not device:
+            # This engine keeps its containers in memory, or on several disks.
+            self.assertIn('disk', self.wait_for_fault(server)['message'])
+            return
+        self.wait_for_status(server, 'ACTIVE')
+        found = self.info(server).limits
+        self.assertEqual((0.5, 10), (found.cpus, found.cpu_shares))
+        self.assertEqual(
+            model.DiskRates(
+                device, read_requests=1000, write_bytes=1 << 20
+            ),
+            found.disk,
         )
         self.delete(server)
         self.assert_nothing_left(server)

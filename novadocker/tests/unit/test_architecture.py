@@ -90,6 +90,7 @@ _PURE = [
         'nic',
         'oci',
         'pause',
+        'quotas',
         'recognition',
         'resolver',
         'spec',

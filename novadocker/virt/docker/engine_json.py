@@ -27,6 +27,14 @@ _NANO = 10**9
 # is used instead of NanoCpus, which the engine bounds by the host's CPUs.
 _CPU_PERIOD = 100_000
 
+# The engine's lists of limits, by what of DiskRates they have.
+_DISK_RATES = {
+    'read_bytes': 'BlkioDeviceReadBps',
+    'read_requests': 'BlkioDeviceReadIOps',
+    'write_bytes': 'BlkioDeviceWriteBps',
+    'write_requests': 'BlkioDeviceWriteIOps',
+}
+
 # The first words of the two lines by which a load tells what it made.
 _LOADED = ('Loaded image ID: ', 'Loaded image: ')
 
@@ -98,13 +106,24 @@ def _host_config(spec: model.ContainerSpec) -> dict[str, Any]:
         host['CpuShares'] = limits.cpu_shares
     if limits.pids is not None:
         host['PidsLimit'] = limits.pids
+    if limits.disk is not None:
+        host |= _throttles(limits.disk)
     return host
+
+
+def _throttles(disk: model.DiskRates) -> dict[str, Any]:
+    return {
+        key: [{'Path': disk.device, 'Rate': rate}]
+        for field, key in _DISK_RATES.items()
+        if (rate := getattr(disk, field)) is not None
+    }
 
 
 def update(limits: model.Limits) -> dict[str, Any]:
     """Other limits for a container, as the SDK's verb takes them.
 
-    The number of processes is not among what that knows.
+    Neither the number of processes nor the use of a disk is among what that
+    knows.
     """
     found: dict[str, Any] = {}
     if limits.memory is not None:
@@ -198,6 +217,21 @@ def _limits(host: Mapping[str, Any]) -> model.Limits:
         cpus=quota / _CPU_PERIOD if quota > 0 else None,
         cpu_shares=host.get('CpuShares') or None,
         pids=host.get('PidsLimit') or None,
+        disk=_disk_rates(host),
+    )
+
+
+def _disk_rates(host: Mapping[str, Any]) -> model.DiskRates | None:
+    found = {
+        field: host[key][0]
+        for field, key in _DISK_RATES.items()
+        if host.get(key)
+    }
+    if not found:
+        return None
+    return model.DiskRates(
+        next(iter(found.values()))['Path'],
+        **{field: one['Rate'] for field, one in found.items()},
     )
 
 
@@ -262,6 +296,7 @@ def engine_info(
         cgroup_version=found.get('CgroupVersion') or '1',
         live_restore=bool(found.get('LiveRestoreEnabled')),
         swap_limit=bool(found.get('SwapLimit')),
+        warnings=tuple(found.get('Warnings') or ()),
     )
 
 

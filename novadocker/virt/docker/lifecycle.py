@@ -144,7 +144,10 @@ class Lifecycle:
 
         The sandbox is made while the image loads and while Neutron still
         allocates: network_info is not looked at before it is needed.
+
+        :raises: FeatureNotSupported before anything is made
         """
+        spec.limits(instance.flavor, self._settings)
         with self.changing(), undoing.Undo(instance) as undo:
             loading = self._loaders.submit(making.image)
             try:

@@ -35,6 +35,7 @@ from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import making
 from novadocker.virt.docker import naming
 from novadocker.virt.docker import parcel as parcel_mod
+from novadocker.virt.docker import quotas
 from novadocker.virt.docker import resized as resized_mod
 from novadocker.virt.docker import spec
 from novadocker.virt.docker import transport as transport_mod
@@ -288,4 +289,8 @@ def _check_container(old: Any, new: Any) -> None:
         raise exception.FeatureNotSupported(
             feature=f'a resize to another {spec.NEW_PRIVILEGES} on the same '
             'host'
+        )
+    if quotas.disk_rates(old) != quotas.disk_rates(new):
+        raise exception.FeatureNotSupported(
+            feature='a resize to other quota:disk_… on the same host'
         )

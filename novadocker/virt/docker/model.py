@@ -54,6 +54,23 @@ class ContainerState(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
+class DiskRates:
+    """How fast a container may use a disk; None is no limit.
+
+    The kernel may count what is written at the time when it reaches the disk.
+
+    :ivar device: its path on the host, empty while it is not known
+    :ivar read_bytes: a second, and so are all
+    """
+
+    device: str = ''
+    read_bytes: int | None = None
+    read_requests: int | None = None
+    write_bytes: int | None = None
+    write_requests: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Limits:
     """What a container may use at the most; None is no limit.
 
@@ -61,12 +78,14 @@ class Limits:
     :ivar cpus: CPUs' worth of time, a hard cap
     :ivar cpu_shares: weight against others when CPUs are scarce
     :ivar pids: processes and threads
+    :ivar disk: for as long as the container is there
     """
 
     memory: int | None = None
     cpus: float | None = None
     cpu_shares: int | None = None
     pids: int | None = None
+    disk: DiskRates | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,6 +279,7 @@ class EngineInfo:
     :ivar id: tells it from the engines of other machines
     :ivar memory: bytes of the machine
     :ivar architecture: as `uname -m` says it
+    :ivar warnings: what it misses
     """
 
     id: str
@@ -276,6 +296,7 @@ class EngineInfo:
     cgroup_version: str
     live_restore: bool
     swap_limit: bool
+    warnings: tuple[str, ...] = ()
 
 
 class EventAction(enum.StrEnum):

@@ -47,12 +47,14 @@ def engine() -> model.EngineSettings:
     )
 
 
-def server() -> spec.ServerSettings:
+def server(disk: str = '') -> spec.ServerSettings:
+    """:param disk: device whose use can be limited"""
     return spec.ServerSettings(
         pids_limit=CONF.docker.pids_limit,
         capabilities=tuple(CONF.docker.capabilities),
         console_log_size=CONF.docker.console_log_size,
         instances_path=CONF.instances_path,
+        disk=disk,
     )
 
 

@@ -23,10 +23,7 @@ from oslo_utils import strutils
 from novadocker import exception
 from novadocker.virt.docker import model
 from novadocker.virt.docker import naming
-
-# Relative weight of one virtual CPU; the engine's default for a container.
-SHARES_PER_CPU = 1024
-MAX_SHARES = 262144
+from novadocker.virt.docker import quotas
 
 # Where cloud-init looks for a config drive that is no device.
 CONFIG_DRIVE = '/var/lib/cloud/seed/config_drive'
@@ -76,12 +73,14 @@ class ServerSettings:
     :ivar capabilities: what root may do in a server, without CAP_
     :ivar console_log_size: bytes of one file of console output
     :ivar instances_path: directory on the host with one for each server
+    :ivar disk: device of the host whose use can be limited, empty for none
     """
 
     pids_limit: int
     capabilities: tuple[str, ...]
     console_log_size: int
     instances_path: str = ''
+    disk: str = ''
 
     @property
     def log_limits(self) -> model.LogLimits:
@@ -145,12 +144,24 @@ def usage(flavor: Any) -> naming.Usage:
 
 
 def limits(flavor: Any, settings: ServerSettings) -> model.Limits:
-    """All that a container has of its flavor, but for labels."""
+    """All that a container has of its flavor, but for labels.
+
+    :raises: FeatureNotSupported
+    """
+    rates = quotas.disk_rates(flavor)
+    if rates is not None:
+        if not settings.disk:
+            raise exception.FeatureNotSupported(
+                feature='a limited disk rate on a host whose engine keeps '
+                'containers on no disk that the kernel can limit'
+            )
+        rates = dataclasses.replace(rates, device=settings.disk)
     return model.Limits(
         memory=flavor.memory_mb * 1024**2,
-        cpus=flavor.vcpus,
-        cpu_shares=min(flavor.vcpus * SHARES_PER_CPU, MAX_SHARES),
+        cpus=quotas.cpus(flavor),
+        cpu_shares=quotas.cpu_shares(flavor),
         pids=settings.pids_limit,
+        disk=rates,
     )
 
 
@@ -289,6 +300,7 @@ def refuse_flavor(flavor: Any) -> None:
 
 def _refuse_extra_specs(flavor: Any) -> None:
     new_privileges(flavor)
+    quotas.check(flavor)
     wanted = flavor.extra_specs.get(LIFECYCLE, SERVICE)
     if wanted not in (SERVICE, JOB):
         raise exception.FeatureNotSupported(

@@ -30,6 +30,7 @@ from novadocker.virt.docker import client as engine
 from novadocker.virt.docker import config_drive
 from novadocker.virt.docker import console
 from novadocker.virt.docker import diagnostics
+from novadocker.virt.docker import disk
 from novadocker.virt.docker import domains
 from novadocker.virt.docker import events
 from novadocker.virt.docker import healing
@@ -54,6 +55,7 @@ from novadocker.virt.docker import sandbox
 from novadocker.virt.docker import serial_console
 from novadocker.virt.docker import settings
 from novadocker.virt.docker import snapshots
+from novadocker.virt.docker import spec
 from novadocker.virt.docker import suspension
 from novadocker.virt.docker import switch
 from novadocker.virt.docker import transport
@@ -124,8 +126,9 @@ def furnish(
     :raises: EngineUnavailable, EngineNotSupported
     """
     obituaries = obituary.Obituaries(client, nova.emit)
-    rooms = _rooms(client, host, nova, obituaries)
-    servers = lifecycle.Lifecycle(rooms, host, settings.server())
+    wanted = settings.server(disk.limitable(client.info()))
+    rooms = _rooms(client, host, nova, obituaries, wanted)
+    servers = lifecycle.Lifecycle(rooms, host, wanted)
     taken = snapshots.Snapshots(
         client, rooms.images, CONF.docker.snapshot_pause
     )
@@ -134,7 +137,7 @@ def furnish(
         lifecycle=servers,
         roster=roster.Roster(rooms.observed, rooms.suspensions),
         rebuilder=rebuild.Rebuilder(rooms, servers, host),
-        migrations=_migrations(rooms, servers, taken, host),
+        migrations=_migrations(rooms, servers, taken, host, wanted),
         rescuer=rescue.Rescuer(rooms, servers),
         images=rooms.images,
         image_cache=_image_cache(client, rooms.images, taken, host),
@@ -169,13 +172,14 @@ def _rooms(
     host: str,
     nova: Nova,
     obituaries: obituary.Obituaries,
+    wanted: spec.ServerSettings,
 ) -> lifecycle.Rooms:
     checkpoints = checkpoint.Checkpoints(CONF.instances_path)
     sandboxes = sandbox.Sandboxes(
         client,
         host,
         client.info().architecture,
-        settings.server(),
+        wanted,
         domains.Domains(checkpoints, CONF.api.dhcp_domain),
     )
     net = network.Network(
@@ -205,6 +209,7 @@ def _migrations(
     servers: lifecycle.Lifecycle,
     taken: snapshots.Snapshots,
     host: str,
+    wanted: spec.ServerSettings,
 ) -> migration.Migrations:
     carrier = transport.Transport(
         rooms.client,
@@ -213,7 +218,7 @@ def _migrations(
         parcel.Parcels(CONF.instances_path),
         settings.transport(host),
     )
-    return migration.Migrations(rooms, servers, carrier, settings.server())
+    return migration.Migrations(rooms, servers, carrier, wanted)
 
 
 def _image_cache(

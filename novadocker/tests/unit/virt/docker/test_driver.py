@@ -244,7 +244,10 @@ class DriverTestCase(base.BaseTestCase):
     def test_rebuild_tells_nova_how_far_it_is(self):
         self.start()
         instance = mock.Mock(
-            wraps=instances.an_instance(), config_drive='', metadata={}
+            wraps=instances.an_instance(),
+            config_drive='',
+            flavor=instances.an_instance().flavor,
+            metadata={},
         )
         told = []
         instance.save.side_effect = lambda expected_task_state: told.append(

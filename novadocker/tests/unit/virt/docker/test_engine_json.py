@@ -115,6 +115,21 @@ class ContainerConfigTestCase(base.BaseTestCase):
         self.assertEqual(3, host['CpuShares'])
         self.assertEqual(9, host['PidsLimit'])
 
+    def test_rates_of_a_disk(self):
+        rates = model.DiskRates('/dev/sda', read_bytes=1, write_requests=4)
+        host = config(limits=model.Limits(disk=rates))['HostConfig']
+        self.assertEqual(
+            {
+                'BlkioDeviceReadBps': [{'Path': '/dev/sda', 'Rate': 1}],
+                'BlkioDeviceWriteIOps': [{'Path': '/dev/sda', 'Rate': 4}],
+            },
+            {
+                key: value
+                for key, value in host.items()
+                if key.startswith('Blkio')
+            },
+        )
+
     def test_other_limits(self):
         """Those are as they would be for a new container."""
         limits = model.Limits(memory=1 << 20, cpus=1.5, cpu_shares=7, pids=9)

@@ -138,6 +138,15 @@ class LifecycleTestCase(base.BaseTestCase):
         order = guest.Order(mock.sentinel.meta, power_on=power_on)
         self.lifecycle.spawn(None, self.instance, order, self.vifs)
 
+    def test_flavor_that_the_host_cannot_give_is_refused_at_once(self):
+        self.instance.flavor.extra_specs = {'quota:disk_read_bytes_sec': '9'}
+
+        self.assertRaises(exception.FeatureNotSupported, self.spawn)
+
+        self.assertEqual([], self.road)
+        self.assertEqual({}, self.states())
+        self.images.ensure.assert_not_called()
+
     def states(self):
         return {
             row.name: row.state.value

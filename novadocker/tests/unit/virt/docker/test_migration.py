@@ -118,13 +118,16 @@ class RefuseTestCase(MigrationsTestCase):
                     )
 
     def test_what_no_container_can_change(self):
-        wanted = a_flavor(
-            extra_specs={'docker:allow_new_privileges': 'true'}
-        )
-        self.assertIsInstance(
-            self.refused(wanted, stays=True), exception.FeatureNotSupported
-        )
-        self.migrations.refuse(self.instance, wanted, False)
+        for name, value in (
+            ('docker:allow_new_privileges', 'true'),
+            ('quota:disk_read_bytes_sec', '1000'),
+        ):
+            wanted = a_flavor(extra_specs={name: value})
+            self.assertIsInstance(
+                self.refused(wanted, stays=True),
+                exception.FeatureNotSupported,
+            )
+            self.migrations.refuse(self.instance, wanted, False)
 
     def test_what_could_not_be_received(self):
         self.carrier.check.side_effect = exception.FeatureNotSupported(

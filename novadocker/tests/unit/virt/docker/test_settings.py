@@ -42,7 +42,9 @@ class SettingsTestCase(base.BaseTestCase):
 
     def test_server(self):
         self.override('capabilities', ['CHOWN', 'KILL'])
-        self.assertEqual(('CHOWN', 'KILL'), settings.server().capabilities)
+        found = settings.server('/dev/sda')
+        self.assertEqual(('CHOWN', 'KILL'), found.capabilities)
+        self.assertEqual('/dev/sda', found.disk)
 
     def test_time_to_shut_down_is_the_images_or_the_operators(self):
         self.override('shutdown_timeout', 33, group=None)

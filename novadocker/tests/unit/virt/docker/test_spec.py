@@ -176,10 +176,26 @@ class ServerTestCase(base.BaseTestCase):
             found.limits,
         )
 
-    def test_weight_stays_within_what_the_kernel_takes(self):
-        found = a_server(an_instance(vcpus=1000))
+    def test_quotas_become_limits(self):
+        flavor = an_instance(
+            extra_specs={
+                'quota:cpu_quota': '50000',
+                'quota:cpu_shares': '10',
+                'quota:disk_read_bytes_sec': '1000',
+            }
+        ).flavor
+        settings = dataclasses.replace(SETTINGS, disk='/dev/sda')
 
-        self.assertEqual(262144, found.limits.cpu_shares)
+        found = spec.limits(flavor, settings)
+
+        self.assertEqual((1, 10), (found.cpus, found.cpu_shares))
+        self.assertEqual(
+            model.DiskRates('/dev/sda', read_bytes=1000), found.disk
+        )
+        refused = self.assertRaises(
+            exception.FeatureNotSupported, spec.limits, flavor, SETTINGS
+        )
+        self.assertIn('no disk', str(refused))
 
     def test_joins_the_sandbox(self):
         self.assertEqual('container:box', a_server(an_instance()).network)
@@ -338,6 +354,7 @@ class FlavorTestCase(base.BaseTestCase):
             {'swap': 1},
             {'ephemeral_gb': 1},
             {'extra_specs': {'docker:lifecycle': 'other'}},
+            {'extra_specs': {'quota:vif_inbound_peak': '1'}},
         ):
             self.assertRaises(
                 exception.FeatureNotSupported,
