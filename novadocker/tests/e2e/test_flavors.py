@@ -61,11 +61,11 @@ class FlavorsTestCase(base.TestCase):
         began = time.monotonic()
         self.inside(
             server,
-            *('dd', 'if=/dev/zero', 'of=/data', 'bs=64k', 'count=64'),
+            *('dd', 'if=/dev/zero', 'of=/data', 'bs=64k', 'count=32'),
             'oflag=direct',
         )
-        # The kernel lets the first of the four go at once.
-        self.assertLess(2.5, time.monotonic() - began)
+        # The kernel lets some of the two go at once.
+        self.assertLess(1, time.monotonic() - began)
 
     def test_the_scheduler_knows_the_processors(self):
         image = self.upload(images.SHELL)
