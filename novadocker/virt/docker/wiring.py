@@ -41,6 +41,7 @@ from novadocker.virt.docker import images
 from novadocker.virt.docker import injection
 from novadocker.virt.docker import lifecycle
 from novadocker.virt.docker import migration
+from novadocker.virt.docker import model
 from novadocker.virt.docker import network
 from novadocker.virt.docker import obituary
 from novadocker.virt.docker import observed
@@ -125,9 +126,9 @@ def furnish(
 
     :raises: EngineUnavailable, EngineNotSupported
     """
-    obituaries = obituary.Obituaries(client, nova.emit)
-    wanted = settings.server(disk.limitable(client.info()))
-    rooms = _rooms(client, host, nova, obituaries, wanted)
+    info = client.info()
+    wanted = settings.server(disk.limitable(info))
+    rooms = _rooms(client, host, nova, info, wanted)
     servers = lifecycle.Lifecycle(rooms, host, wanted)
     taken = snapshots.Snapshots(
         client, rooms.images, CONF.docker.snapshot_pause
@@ -140,7 +141,7 @@ def furnish(
         migrations=_migrations(rooms, servers, taken, host, wanted),
         rescuer=rescue.Rescuer(rooms, servers),
         images=rooms.images,
-        image_cache=_image_cache(client, rooms.images, taken, host),
+        image_cache=_image_cache(rooms, taken, host, info),
         snapshots=taken,
         console=console.Console(client),
         serial=serial_console.SerialConsoles(
@@ -171,14 +172,14 @@ def _rooms(
     client: engine.Client,
     host: str,
     nova: Nova,
-    obituaries: obituary.Obituaries,
+    info: model.EngineInfo,
     wanted: spec.ServerSettings,
 ) -> lifecycle.Rooms:
     checkpoints = checkpoint.Checkpoints(CONF.instances_path)
     sandboxes = sandbox.Sandboxes(
         client,
         host,
-        client.info().architecture,
+        info.architecture,
         wanted,
         domains.Domains(checkpoints, CONF.api.dhcp_domain),
     )
@@ -191,12 +192,12 @@ def _rooms(
         sandboxes=sandboxes,
         ports=ports.Ports(net, sandboxes, checkpoints),
         images=images.Images(
-            client, settings.images(), settings.last_use(client.info().id)
+            client, settings.images(), settings.last_use(info.id)
         ),
         observed=observed.Observed(client, host),
         loaders=futures.ThreadPoolExecutor(LOADERS, 'novadocker-loader'),
         suspensions=suspension.Suspensions(CONF.instances_path),
-        obituaries=obituaries,
+        obituaries=obituary.Obituaries(client, nova.emit),
         guests=injection.Guests(client, CONF.docker.inject_password),
         drives=config_drive.ConfigDrives(CONF.instances_path),
         resizes=resized.Resizes(CONF.instances_path),
@@ -222,15 +223,16 @@ def _migrations(
 
 
 def _image_cache(
-    client: engine.Client,
-    loaded: images.Images,
+    rooms: lifecycle.Rooms,
     taken: snapshots.Snapshots,
     host: str,
+    info: model.EngineInfo,
 ) -> image_cache.ImageCache:
-    info = client.info()
     sandbox_image = pause.sandbox_image(info.architecture)
     return image_cache.ImageCache(
-        image_cache.Rooms(client, loaded, taken, settings.last_use(info.id)),
+        image_cache.Rooms(
+            rooms.client, rooms.images, taken, settings.last_use(info.id)
+        ),
         settings.image_cache(host, sandbox_image.reference),
     )
 

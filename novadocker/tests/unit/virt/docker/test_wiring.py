@@ -57,6 +57,11 @@ class WiringTestCase(base.BaseTestCase):
 
         self.sweep.assert_called_once_with()
 
+    def test_engine_is_asked_once_what_it_is(self):
+        self.furnish()
+
+        self.assertEqual(1, self.engine.requests['info'])
+
     def test_end_of_the_service_ends_its_threads(self):
         before = set(threading.enumerate())
         watchers = self.furnish().watchers
