@@ -92,6 +92,15 @@ class TestCase(looking.Looking):
         )
         return self.cloud.demo.image.get_image(made.id)
 
+    def port(self, network: Any, **wanted: Any) -> Any:
+        """Make a port; it is deleted at the end."""
+        api = self.cloud.demo.network
+        made = api.create_port(
+            network_id=network.id, security_groups=[self.group.id], **wanted
+        )
+        self.addCleanup(api.delete_port, made)
+        return made
+
     def request(self, image: Any, *networks: Any, **more: Any) -> Any:
         """Ask for a server; it is deleted at the end, and has to be gone.
 

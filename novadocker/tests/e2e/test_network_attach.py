@@ -41,13 +41,6 @@ class TestAttach(base.TestCase):
         )
         return made
 
-    def port(self, network):
-        made = self.network.create_port(
-            network_id=network.id, security_groups=[self.group.id]
-        )
-        self.addCleanup(self.network.delete_port, made)
-        return made
-
     def attach(self, server, tag=None, **what):
         """Attach a port; returns its id."""
         made = self.compute.create_server_interface(

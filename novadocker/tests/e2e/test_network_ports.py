@@ -65,13 +65,6 @@ class TestPorts(base.TestCase):
             )
         return made
 
-    def port(self, network, **wanted):
-        made = self.network.create_port(
-            network_id=network.id, security_groups=[self.group.id], **wanted
-        )
-        self.addCleanup(self.network.delete_port, made)
-        return made
-
     def free_address(self):
         """One of the network demo, and its subnet."""
         probe = self.port(self.cloud.network)

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""Ports that ask for bandwidth, and that get no more than they may."""
+"""Ports that ask for bandwidth."""
 
 from novadocker.tests.e2e import base
 from novadocker.tests.fixtures import images
@@ -29,14 +29,8 @@ class QualityTestCase(base.TestCase):
         self.addCleanup(network.delete_qos_policy, made)
         return made
 
-    def port(self, policy):
-        network = self.cloud.admin.network
-        made = network.create_port(
-            network_id=self.cloud.network.id,
-            project_id=self.group.project_id,
-            qos_policy_id=policy.id,
-        )
-        self.addCleanup(network.delete_port, made, ignore_missing=True)
+    def port_of(self, policy):
+        made = self.port(self.cloud.network, qos_policy_id=policy.id)
         return {'port': made.id}
 
     def test_bandwidth_that_is_there_for_a_port(self):
@@ -47,13 +41,13 @@ class QualityTestCase(base.TestCase):
             policy, min_kbps=_ALL * 3 // 4, direction='egress'
         )
         image = self.upload(images.SHELL)
-        server = self.boot(image, self.port(policy))
+        server = self.boot(image, self.port_of(policy))
         self.assert_plugged(server)
         self.assertEqual(
             _ALL * 3 // 4, self.allocation(server).get(_EGRESS)
         )
         # There is no more of it on this host, and no other takes servers.
-        second = self.request(image, self.port(policy))
+        second = self.request(image, self.port_of(policy))
         found = self.wait_for_status(second, 'ERROR')
         self.assertIn('No valid host', found.fault['message'])
         self.cloud.demo.compute.reboot_server(server, 'HARD')
@@ -61,4 +55,4 @@ class QualityTestCase(base.TestCase):
         self.assert_plugged(server)
         self.delete(server)
         # What was given is there again.
-        self.boot(image, self.port(policy))
+        self.boot(image, self.port_of(policy))

@@ -59,11 +59,11 @@ class DiskRates:
 
     The kernel may count what is written at the time when it reaches the disk.
 
-    :ivar device: its path on the host, empty while it is not known
+    :ivar device: its path on the host
     :ivar read_bytes: a second, and so are all
     """
 
-    device: str = ''
+    device: str
     read_bytes: int | None = None
     read_requests: int | None = None
     write_bytes: int | None = None

@@ -21,7 +21,7 @@ import os_traits
 
 _CPUINFO = pathlib.Path('/proc/cpuinfo')
 
-# By the names of the kernel, where those differ. What only a hypervisor can
+# By the names that the kernel gives them. What only a hypervisor can
 # make use of, such as vmx and svm, is not for containers, which have no
 # /dev/kvm.
 _X86 = {

@@ -19,7 +19,6 @@ import re
 from typing import Any
 
 from novadocker import exception
-from novadocker.virt.docker import model
 
 _SHARES = 'quota:cpu_shares'
 _QUOTA = 'quota:cpu_quota'
@@ -89,15 +88,14 @@ def cpu_shares(flavor: Any) -> int:
     return max(min(shares, _MAX_SHARES), _MIN_SHARES)
 
 
-def disk_rates(flavor: Any) -> model.DiskRates | None:
-    """How fast a server may read and write; None where all is free."""
-    found = {
+def disk_rates(flavor: Any) -> dict[str, int]:
+    """How fast a server may use its disk, by the fields of DiskRates."""
+    return {
         field: rate
         for name, field in _DISK.items()
         # As in libvirt 0 is no limit.
         if (rate := _number(flavor, name))
     }
-    return model.DiskRates('', **found) if found else None
 
 
 def _number(flavor: Any, name: str) -> int | None:

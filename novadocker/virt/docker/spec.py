@@ -149,19 +149,17 @@ def limits(flavor: Any, settings: ServerSettings) -> model.Limits:
     :raises: FeatureNotSupported
     """
     rates = quotas.disk_rates(flavor)
-    if rates is not None:
-        if not settings.disk:
-            raise exception.FeatureNotSupported(
-                feature='a limited disk rate on a host whose engine keeps '
-                'containers on no disk that the kernel can limit'
-            )
-        rates = dataclasses.replace(rates, device=settings.disk)
+    if rates and not settings.disk:
+        raise exception.FeatureNotSupported(
+            feature='a limited disk rate on a host whose engine keeps '
+            'containers on no disk that the kernel can limit'
+        )
     return model.Limits(
         memory=flavor.memory_mb * 1024**2,
         cpus=quotas.cpus(flavor),
         cpu_shares=quotas.cpu_shares(flavor),
         pids=settings.pids_limit,
-        disk=rates,
+        disk=model.DiskRates(settings.disk, **rates) if rates else None,
     )
 
 

@@ -14,7 +14,6 @@ from oslotest import base
 
 from novadocker import exception
 from novadocker.tests.fixtures import instances
-from novadocker.virt.docker import model
 from novadocker.virt.docker import quotas
 
 
@@ -60,19 +59,19 @@ class ProcessorTestCase(base.BaseTestCase):
 
 class DiskTestCase(base.BaseTestCase):
     def test_none(self):
-        self.assertIsNone(quotas.disk_rates(a_flavor()))
-        self.assertIsNone(
-            quotas.disk_rates(a_flavor(disk_read_bytes_sec='0'))
+        self.assertEqual({}, quotas.disk_rates(a_flavor()))
+        self.assertEqual(
+            {}, quotas.disk_rates(a_flavor(disk_read_bytes_sec='0'))
         )
 
     def test_each(self):
         self.assertEqual(
-            model.DiskRates(
-                read_bytes=1,
-                read_requests=2,
-                write_bytes=3,
-                write_requests=4,
-            ),
+            {
+                'read_bytes': 1,
+                'read_requests': 2,
+                'write_bytes': 3,
+                'write_requests': 4,
+            },
             quotas.disk_rates(
                 a_flavor(
                     disk_read_bytes_sec='1',
@@ -83,7 +82,7 @@ class DiskTestCase(base.BaseTestCase):
             ),
         )
         self.assertEqual(
-            model.DiskRates(write_bytes=3),
+            {'write_bytes': 3},
             quotas.disk_rates(a_flavor(disk_write_bytes_sec='3')),
         )
 
